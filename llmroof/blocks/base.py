@@ -1,0 +1,127 @@
+"""Block: what every part of a decoder can tell about itself.
+
+A block knows its parameters, what it keeps per sequence, and the operators it runs;
+it knows no hardware. Layers are tuples of blocks; a model repeats them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from llmroof.operators import Execution, Linear, Number, Operator, Plan, Step
+from llmroof.specs.precision import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Parameters of one name: how many, in which role, how many a token uses.
+
+    `active` is the share that one token multiplies (k/E for routed experts); `limit`
+    how many ways it can be split, over the `tp` group or the `experts`.
+    """
+
+    name: str
+    role: str
+    elements: float
+    active: float = 1.0
+    limit: float = math.inf
+    over: str = "tp"
+
+    def local(self, plan: Plan) -> float:
+        """Elements that one device holds."""
+        ways = plan.tp * plan.dp if self.over == "experts" else plan.tp
+        return self.elements / min(ways, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What a block keeps per sequence.
+
+    `values` per token in the KV-cache format, for at most `window` tokens (or the
+    current `chunk`); `state` bytes that do not grow with context (recurrent and
+    convolution state, at its own precision); `bits` overrides the KV-cache format
+    (index keys). Split over at most `limit` devices of the tp group.
+    """
+
+    values: float = 0.0
+    window: float = math.inf
+    state: float = 0.0
+    limit: float = math.inf
+    bits: float | None = None
+
+    def held(self, context: Number) -> Number:
+        """Tokens of a sequence that are kept at a context length."""
+        return context if math.isinf(self.window) else np.minimum(context, self.window)
+
+    def bytes(self, context: Number, precision: Precision, tp: int = 1) -> Number:
+        """Bytes per sequence on one device at a context length."""
+        width = precision.kv_cache.bytes if self.bits is None else self.bits / 8
+        return (self.held(context) * (self.values * width) + self.state) / min(tp, self.limit)
+
+
+class Block:
+    """Base of all blocks; subclasses are frozen dataclasses."""
+
+    kind: ClassVar[str]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every parameter of the block."""
+        raise NotImplementedError
+
+    def cache(self) -> tuple[Cache, ...]:
+        """What the block keeps per sequence (nothing by default)."""
+        return ()
+
+    def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
+        """The kernels of one pass on one device, in order."""
+        raise NotImplementedError
+
+    def workspace(self, plan: Plan) -> float:
+        """Activation values per token that are alive at once inside the block, per device."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """One short phrase for people."""
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> float:
+        """All parameters of the block."""
+        return sum(tensor.elements for tensor in self.tensors())
+
+    @property
+    def active_parameters(self) -> float:
+        """Parameters that one token uses."""
+        return sum(tensor.elements * tensor.active for tensor in self.tensors())
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Normalisations of a block over `width` values: `count` of them, with or without bias."""
+
+    width: float
+    count: int = 1
+    bias: bool = False
+
+    @property
+    def parameters(self) -> float:
+        """Gains and biases."""
+        return self.count * self.width * (2 if self.bias else 1)
+
+
+def linear_tensors(linears: Sequence[Linear]) -> tuple[Tensor, ...]:
+    """The parameters of plain linear layers, split as they are."""
+    return tuple(
+        Tensor(
+            linear.name,
+            linear.role,
+            linear.parameters,
+            limit=1 if linear.split == "none" else linear.limit,
+        )
+        for linear in linears
+    )

@@ -1,0 +1,1 @@
+"""Coefficients of the expected-time model: data files with meaning and source, and their reader."""

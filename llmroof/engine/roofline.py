@@ -1,0 +1,121 @@
+"""The roofline: operator x hardware -> time, the heart of the calculator.
+
+An operator cannot end before its arithmetic is done at the peak rate, nor before its
+bytes have crossed device memory at full bandwidth, nor before its message has crossed
+the link: time >= max(FLOP/peak, bytes/bandwidth, message/link).
+Source: Williams, Waterman, Patterson 2009, "Roofline", CACM 52(4), section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from llmroof.errors import Unsupported
+from llmroof.operators import Number, Operator
+from llmroof.specs.hardware import Hardware
+from llmroof.specs.precision import Precision
+
+#: what can bound an operator, in the order of `Times`
+BOUNDS: Final = ("compute", "memory", "network", "overhead")
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of one operator over all its runs, or of a sum of operators.
+
+    `compute`, `memory`, `network` and `overhead` are what each would take alone;
+    `total` is what they take together under the time model that made them.
+    """
+
+    compute: Number
+    memory: Number
+    network: Number
+    overhead: Number
+    total: Number
+
+    @property
+    def bound(self) -> Number:
+        """Name of the largest of the four times; an array of names for arrays."""
+        parts = np.broadcast_arrays(self.compute, self.memory, self.network, self.overhead)
+        index = np.argmax(np.stack(parts), axis=0)
+        return BOUNDS[int(index)] if index.ndim == 0 else np.array(BOUNDS)[index]
+
+
+def add(times: Iterable[Times]) -> Times:
+    """One after the other: the sum of each part."""
+    zero = Times(0.0, 0.0, 0.0, 0.0, 0.0)
+    for one in times:
+        zero = Times(
+            zero.compute + one.compute,
+            zero.memory + one.memory,
+            zero.network + one.network,
+            zero.overhead + one.overhead,
+            zero.total + one.total,
+        )
+    return zero
+
+
+def limit(operator: Operator, hardware: Hardware) -> Times:
+    """The physical limit: datasheet peaks, perfect fusion, no launch cost, no overlap.
+
+    Raises Unsupported when the device has no peak for the operator's arithmetic or no
+    link for its message.
+    """
+    count = operator.count
+    compute = count * compute_time(operator, hardware)
+    memory = count * (operator.bytes / hardware.memory.bandwidth)
+    network = count * network_time(operator, hardware)
+    return Times(compute, memory, network, 0.0, np.maximum(np.maximum(compute, memory), network))
+
+
+def compute_time(operator: Operator, hardware: Hardware) -> Number:
+    """Seconds of one run's FLOP at the datasheet peak of its arithmetic."""
+    if operator.compute == "network" or _nothing(operator.flop):
+        return 0.0
+    return operator.flop / hardware.peak(operator.compute)
+
+
+def network_time(operator: Operator, hardware: Hardware) -> Number:
+    """Seconds of one run's message at the full rate of the fastest link."""
+    if _nothing(operator.network_bytes):
+        return 0.0
+    return operator.network_bytes / link_bandwidth(hardware)
+
+
+def link_bandwidth(hardware: Hardware) -> float:
+    """Bytes/s in one direction between devices of a node; Unsupported when unknown."""
+    for name in ("scale_up", "pcie", "host"):
+        if name in hardware.links:
+            return hardware.links[name].bandwidth
+    raise Unsupported(f"{hardware.name} has no link in its profile: one device only")
+
+
+def require_support(hardware: Hardware, precision: Precision) -> None:
+    """Raise Unsupported, with the ways out, when a number format has no arithmetic here."""
+    used = {precision.base.compute} | {
+        precision.compute(role) for role in ("mlp", *precision.roles)
+    }
+    for compute in sorted(used - set(hardware.compute)):
+        raise Unsupported(_no_arithmetic(hardware, compute, precision))
+
+
+def _no_arithmetic(hardware: Hardware, compute: str, precision: Precision) -> str:
+    have = ", ".join(kind for kind in hardware.compute if not kind.endswith("acc"))
+    text = f"{hardware.name} has no {compute} arithmetic (it has {have})"
+    if compute == "bf16" and "fp16" in hardware.compute:
+        return f"{text}: use --precision fp16"
+    if precision.weights.quantized:
+        return (
+            f"{text}: keep the small weights and compute in 16 bits with "
+            f"--weights {precision.weights.id} --activations bf16, or use --precision bf16"
+        )
+    return f"{text}: choose another --precision"
+
+
+def _nothing(amount: Number) -> bool:
+    """True for the plain number zero: an operator that has none of this at all."""
+    return not isinstance(amount, np.ndarray) and amount == 0

@@ -1,0 +1,82 @@
+"""What can go wrong, each as a value that writes its own sentence.
+
+Every error a user can cause derives from `LlmroofError`; the command line
+prints it as one line and exits with its `exit_code` (2: the question cannot
+be answered, 1: it was answered and the answer is no).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name` in spelling, or None when none is close."""
+    names = list(known)
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower()[:80], list(by_lower), n=1, cutoff=0.5)
+    return by_lower[close[0]] if close else None
+
+
+class LlmroofError(Exception):
+    """Base of every error that llmroof raises on purpose."""
+
+    exit_code = 2
+
+
+class InputError(LlmroofError):
+    """An option or argument whose value cannot be used."""
+
+
+class UnknownName(LlmroofError):
+    """A name that stands for nothing known; says the nearest one and where to see all."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], see: str = "") -> None:
+        self.what, self.name, self.known = what, name, sorted(known)
+        guess = nearest(name, self.known)
+        hint = f"; did you mean '{guess}'?" if guess else ""
+        if see:
+            hint += f" (see {see})"
+        elif not guess:
+            hint += f"; known: {', '.join(self.known)}"
+        super().__init__(f"unknown {what} '{_clip(name)}'{hint}")
+
+
+class Unsupported(LlmroofError):
+    """A combination that does not exist on the device or in the model."""
+
+
+class DoesNotFit(LlmroofError):
+    """The deployment needs more memory than the devices have."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in a spec file: where it is and what would be right."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+
+
+class SpecError(LlmroofError):
+    """A spec file with one or more problems; `problems` holds all of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        more = len(self.problems) - 1
+        tail = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
+        super().__init__(f"{self.problems[0]}{tail}")
+
+
+def _clip(text: str, limit: int = 80) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

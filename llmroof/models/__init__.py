@@ -1,0 +1,1 @@
+"""Models: layer patterns of blocks, and the files they are read from."""

@@ -1,0 +1,122 @@
+"""Model: an embedding, a pattern of layers, a head; sums over them.
+
+Layers are run-length coded: `(count, blocks)` stands for `count` equal layers, each a
+tuple of blocks. Equal blocks anywhere in the model are counted and costed once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from llmroof.blocks.base import Block, Tensor
+from llmroof.blocks.ends import Embedding, Head
+from llmroof.operators import Execution, Number, Operator, Plan, Step
+from llmroof.specs.hardware import Source
+from llmroof.specs.precision import Precision, recipe
+
+Layers: TypeAlias = tuple[tuple[int, tuple[Block, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A decoder-only model as an engineer thinks of it.
+
+    `precision` is what the checkpoint stores; `extras` are parameters that are held
+    but not modelled (vision tower), `unused` those that no file of the decoder needs
+    (MTP layers: shown, neither held nor run).
+    """
+
+    id: str
+    name: str
+    family: str
+    hidden: int
+    embedding: Embedding
+    layers: Layers
+    head: Head
+    max_context: int | None = None
+    precision: Precision = field(default_factory=lambda: recipe("bf16"))
+    extras: Mapping[str, int] = field(default_factory=dict)
+    unused: Mapping[str, int] = field(default_factory=dict)
+    hub: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    notes: str = ""
+    file: str = ""
+
+    def parts(self) -> Iterator[tuple[Block, int]]:
+        """Every different block with the number of times it stands in the model."""
+        yield self.embedding, 1
+        counts: Counter[Block] = Counter()
+        for count, blocks in self.layers:
+            for block in blocks:
+                counts[block] += count
+        yield from counts.items()
+        yield self.head, 1
+
+    @property
+    def num_layers(self) -> int:
+        """Decoder layers."""
+        return sum(count for count, _ in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Unique parameters of the decoder: a tied head counts once."""
+        return round(sum(block.parameters * count for block, count in self.parts()))
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters used for one token: all but the experts it is not routed to."""
+        return round(sum(block.active_parameters * count for block, count in self.parts()))
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of the token embedding table."""
+        return round(self.embedding.vocab * self.embedding.hidden)
+
+    def tensors(self) -> Iterator[tuple[Tensor, int]]:
+        """Every named parameter tensor with the number of layers that have it."""
+        for block, count in self.parts():
+            for tensor in block.tensors():
+                yield tensor, count
+
+    def weights_bytes(self, precision: Precision, plan: Plan | None = None) -> float:
+        """Bytes of the weights that one device of the plan holds, extras included."""
+        plan = plan or Plan()
+        held = sum(
+            tensor.local(plan) * count * precision.weight(tensor.role).bytes
+            for tensor, count in self.tensors()
+        )
+        extra = sum(self.extras.values()) * precision.base.bytes
+        return (held / plan.pp) + extra
+
+    def kv_cache_bytes(self, context: Number, precision: Precision, tp: int = 1) -> Number:
+        """Bytes of KV cache and recurrent state per sequence, over all layers, on one device."""
+        return sum(
+            cache.bytes(context, precision, tp) * count
+            for block, count in self.parts()
+            for cache in block.cache()
+        )
+
+    def kv_cache_bytes_per_token(self, precision: Precision) -> float:
+        """Growth of the cache per token and sequence while no window is full."""
+        return float(
+            self.kv_cache_bytes(1.0, precision) - self.state_bytes_per_sequence(precision)
+        )
+
+    def state_bytes_per_sequence(self, precision: Precision) -> float:
+        """Bytes per sequence that do not grow with the context (recurrent layers)."""
+        return float(self.kv_cache_bytes(0.0, precision))
+
+    def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
+        """All kernels of one pass on one device, each with its number of runs."""
+        return tuple(
+            replace(operator, count=operator.count * count)
+            for block, count in self.parts()
+            for operator in block.operators(steps, run)
+        )
+
+    def workspace(self, plan: Plan) -> float:
+        """Activation values per token alive at once: the residual stream and the widest block."""
+        return 2 * self.hidden + max(block.workspace(plan) for block, _ in self.parts())

@@ -1,0 +1,1 @@
+"""What things are: hardware profiles, number formats, and how their files are read."""

@@ -1,0 +1,102 @@
+"""Where spec files lie and what they are called.
+
+A name is looked up in the folder the user names (`--specs DIR`, LLMROOF_SPECS),
+then beside this package (a wheel), then in the checkout. A value with a path
+separator or the ending .yaml/.yml/.json is a path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from llmroof.errors import InputError, UnknownName
+
+_PACKAGE: Final = Path(__file__).resolve().parent.parent
+_ENDINGS: Final = (".yaml", ".yml", ".json", ".gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One kind of spec file: the folder it lives in and the command that lists it."""
+
+    what: str
+    folder: str
+    command: str
+
+    def folders(self) -> Iterator[Path]:
+        """Existing folders, the user's first."""
+        own = os.environ.get("LLMROOF_SPECS")
+        if own:
+            base = Path(own)
+            if not base.is_dir():
+                raise InputError(f"the folder of specs '{own}' (--specs, LLMROOF_SPECS) is missing")
+            yield from (p for p in [base / self.folder] if p.is_dir())
+        for base in (_PACKAGE, _PACKAGE.parent):
+            if (base / self.folder).is_dir():
+                yield base / self.folder
+                return
+
+    def files(self) -> dict[str, Path]:
+        """Id -> file, sorted by id; a user's file hides a shipped one of the same id."""
+        found: dict[str, Path] = {}
+        for folder in self.folders():
+            for path in folder.glob("*.yaml"):
+                found.setdefault(path.stem, path)
+        return dict(sorted(found.items()))
+
+    def path(self, name: str) -> Path:
+        """The file that `name` (id, alias or path) stands for. Raises UnknownName, InputError."""
+        if is_path(name):
+            return _existing(name, self.what)
+        for folder in self.folders():
+            path = folder / f"{name.lower()}.yaml"
+            if path.is_file():
+                return path
+        aliases = self.aliases()
+        if name.lower() in aliases:
+            return self.files()[aliases[name.lower()]]
+        raise UnknownName(self.what, name, [*self.files(), *aliases], f"llmroof {self.command}")
+
+    def aliases(self) -> dict[str, str]:
+        """Alias -> id, read from the `aliases:` line of each file without parsing the rest."""
+        found: dict[str, str] = {}
+        for stem, path in self.files().items():
+            for alias in _alias_line(path):
+                found.setdefault(alias.lower(), stem)
+        return found
+
+
+def is_path(name: str) -> bool:
+    """True when `name` is meant as a path, not as an id of a shipped file."""
+    return name.endswith(_ENDINGS) or os.sep in name or "/" in name or name in (".", "..")
+
+
+def _existing(name: str, what: str) -> Path:
+    path = Path(name)
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        raise InputError(f"no such {what} file: '{name[:200]}'")
+    return path
+
+
+def _alias_line(path: Path) -> list[str]:
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        if line.startswith("aliases:"):
+            inside = line.partition("[")[2].partition("]")[0]
+            return [item.strip().strip("'\"") for item in inside.split(",") if item.strip()]
+    return []
+
+
+HARDWARE: Final = Catalog("GPU", "hardware_specs", "gpus")
+MODELS: Final = Catalog("model", "model_specs", "models")
