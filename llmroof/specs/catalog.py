@@ -54,7 +54,7 @@ class Catalog:
             return _existing(name, self.what)
         for folder in self.folders():
             path = folder / f"{name.lower()}.yaml"
-            if path.is_file():
+            if _is_file(path):
                 return path
         aliases = self.aliases()
         if name.lower() in aliases:
@@ -84,6 +84,14 @@ def _existing(name: str, what: str) -> Path:
     if not exists:
         raise InputError(f"no such {what} file: '{name[:200]}'")
     return path
+
+
+def _is_file(path: Path) -> bool:
+    """As Path.is_file, and False for a name that no file system takes (too long)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _alias_line(path: Path) -> list[str]:

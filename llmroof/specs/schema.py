@@ -86,7 +86,7 @@ class Number(Kind):
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             report.add(node, key, f"must be {wanted}")
             return MISSING
-        if not self.low <= value <= self.high:
+        if not (math.isfinite(value) and self.low <= value <= self.high):
             upper = f" to {self.high:g}" if math.isfinite(self.high) else " or more"
             report.add(node, key, f"must be {self.low:g}{upper}, not {value:g}")
             return MISSING

@@ -8,6 +8,8 @@ keys are checked while events stream in, so that a hostile file costs little.
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from llmroof.errors import Problem, SpecError
 #: far above any honest spec or config.json (the largest known is below 1 MB)
 MAX_BYTES: Final = 4_000_000
 MAX_DEPTH: Final = 40
-MAX_NODES: Final = 200_000
+MAX_NODES: Final = 50_000
 
 #: libyaml's parser where PyYAML was built with it (12 times faster)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -50,11 +52,13 @@ def scalar(text: str | None) -> Any:
         return None
     if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
         return text[0] in "tT"
-    digits = text.lstrip("+-").replace("_", "")
-    if digits.isascii() and digits.isdigit() and len(digits) <= 40:
-        return int(text.replace("_", ""))
+    digits = text[1:] if text[0] in "+-" else text
+    if not digits[:1].isdecimal() and digits[:1] != ".":
+        return text
+    bare = digits.replace("_", "")
     try:
-        return float(text) if digits[:1].isdigit() or digits[:1] == "." else text
+        whole = bare.isascii() and bare.isdecimal() and len(bare) <= 40
+        return int(text) if whole else float(text)
     except ValueError:
         return text
 
@@ -106,7 +110,13 @@ def read_json(path: Path) -> Any:
     if _nesting(text) > MAX_DEPTH:
         raise _fault(name, 0, f"nested deeper than {MAX_DEPTH} levels")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int)
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_int,
+            parse_float=_finite_float,
+            object_pairs_hook=_unique_keys,
+        )
     except json.JSONDecodeError as error:
         raise _fault(name, error.lineno, f"is not valid JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:
@@ -117,6 +127,22 @@ def _bounded_int(text: str) -> int:
     if len(text) > 40:
         raise ValueError(f"the number {text[:12]}… is out of any range")
     return int(text)
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:12]} is out of any range")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's keys and values; a key that stands twice has no meaning."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key '{twice[:80]}' stands in it twice")
+    return found
 
 
 def _refuse_constant(text: str) -> float:
