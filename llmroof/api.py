@@ -10,10 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.calibration.load import load_calibration, load_engine
-from llmroof.engine.capacity import memory
-from llmroof.engine.estimate import Deployment, Estimate, Workload
-from llmroof.engine.estimate import estimate as run_estimate
-from llmroof.engine.plans import check_plan
+from llmroof.engine.estimate import Deployment, Estimate, Workload, memory_of
+from llmroof.engine.grid import estimate_grid
+from llmroof.engine.plans import check_plan, growing_plans
 from llmroof.engine.roofline import require_support
 from llmroof.errors import InputError
 from llmroof.models.load import load_model
@@ -70,7 +69,7 @@ def estimate(
         for name in ("precision", "weights", "activations", "kv_cache_dtype", "price", "engine")
         if name not in options
     )
-    result = run_estimate(deployment, work)
+    result = estimate_grid(deployment, work)
     return replace(result, defaults=(*defaults, *missing), notes=notes)
 
 
@@ -166,28 +165,13 @@ def make_plan(
 
 
 def smallest_plan(deployment: Deployment, work: Workload) -> tuple[Deployment, tuple[str, ...]]:
-    """The fewest devices, as a power of two under tensor parallelism, that hold the work."""
-    candidate = deployment
-    while candidate.num_gpus <= _MAX_GPUS:
-        found = memory(
-            candidate.model,
-            candidate.run,
-            candidate.hardware,
-            candidate.rules,
-            batch=work.batch,
-            input_len=work.input_len,
-            output_len=work.output_len,
-        )
-        if np.all(found.fits):
-            many = candidate.num_gpus
-            note = (f"{many} GPUs (tp={many}): the fewest that hold it",) if many > 1 else ()
-            return candidate, note
-        run = replace(candidate.run, plan=Plan(tp=candidate.run.plan.tp * 2))
-        try:
-            check_plan(candidate.model, run.plan)
-        except InputError:
-            break
-        candidate = replace(candidate, run=run)
+    """The fewest devices that hold the work: tensor parallel, then pipeline stages."""
+    for plan in growing_plans(deployment.model, _MAX_GPUS):
+        candidate = replace(deployment, run=replace(deployment.run, plan=plan))
+        if np.all(memory_of(candidate, work).fits):
+            degrees = f"tp={plan.tp}" + (f", pp={plan.pp}" if plan.pp > 1 else "")
+            note = f"{plan.num_gpus} GPUs ({degrees}): the fewest that hold it"
+            return candidate, (note,) if plan.num_gpus > 1 else ()
     return deployment, ()
 
 

@@ -56,7 +56,7 @@ def memory(
     per_sequence = _cache(model, run, context)
     per_token = model.workspace(plan) * run.precision.base.bytes
     logits = model.head.vocab / plan.tp * number_format("fp32").bytes
-    local = np.ceil(batch / plan.dp)
+    local = batch if plan.dp == 1 else np.ceil(batch / plan.dp)
     activations = per_token * np.minimum(local * input_len, rules.chunk_tokens) + logits * local
     cache = local * per_sequence
     total = weights + cache + activations + reserved

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from llmroof.calibration.load import Calibration, EngineRules
 from llmroof.engine.capacity import MemoryEstimate, memory
 from llmroof.engine.expected import expected
-from llmroof.engine.phases import PhaseEstimate, TimeModel, run_phase
+from llmroof.engine.phases import PhaseEstimate, Schedule, TimeModel, run_phase
 from llmroof.models.model import Model
-from llmroof.operators import Execution, Number, Step
+from llmroof.operators import Execution, Number, Plan, Step
 from llmroof.specs.hardware import Hardware
 from llmroof.units import HOUR, MILLION
 
@@ -48,7 +50,8 @@ class Deployment:
         calibration = self.calibration
         if calibration is None:
             return None
-        return lambda operator: expected(operator, self.hardware, calibration)
+        bandwidth = self.hardware.memory.bandwidth
+        return lambda operator, floor: expected(operator, floor, calibration, bandwidth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,48 +117,74 @@ class Estimate:
         return to_frame(self)
 
 
-def prefill_step(work: Workload, run: Execution) -> Step:
-    """The pass over all prompts of one data-parallel rank."""
-    return Step(work.batch / run.plan.dp, work.input_len, 0.0)
+def prefill_pass(work: Workload, plan: Plan) -> tuple[Step, Schedule]:
+    """The pass over the prompts of the busiest rank.
+
+    A pipeline of pp stages works on m = min(sequences, pp) micro-batches at once; the
+    round takes m + pp − 1 stage times, a stage being 1/pp of a pass
+    (Huang et al. 2019, GPipe, section 2.3: the bubble).
+    """
+    local = per_rank(work.batch, plan)
+    if plan.pp == 1:
+        return Step(local, work.input_len, 0.0), Schedule(work.batch / local)
+    together = np.minimum(local, plan.pp)
+    micro = local / together
+    schedule = Schedule(work.batch / micro, (together + plan.pp - 1) / plan.pp)
+    return Step(micro, work.input_len, 0.0), schedule
 
 
-def decode_step(work: Workload, run: Execution) -> Step:
-    """The decode step at the mean context of the generation, on one rank.
+def decode_pass(work: Workload, run: Execution) -> tuple[Step, Schedule]:
+    """The decode step at the mean context of the generation, on the busiest rank.
 
     Token i of the answer (i = 1 … output−1 after the first) attends to input + i keys,
-    itself included: on average input + output/2. Without a KV cache the step
-    recomputes that whole context.
+    itself included: on average input + output/2. Without a KV cache the step recomputes
+    that whole context. Pipeline stages work on different sequences at the same time:
+    each token still passes every layer, so that a pipeline gains no latency.
     """
     context = work.input_len + work.output_len / 2
-    batch = work.batch / run.plan.dp
+    local = per_rank(work.batch, run.plan)
+    micro = local if run.plan.pp == 1 else np.ceil(local / run.plan.pp)
+    schedule = Schedule(work.batch / micro)
     if run.kv_cache:
-        return Step(batch, 1.0, context - 1)
-    return Step(batch, context, 0.0)
+        return Step(micro, 1.0, context - 1), schedule
+    return Step(micro, context, 0.0), schedule
+
+
+def per_rank(batch: Number, plan: Plan) -> Number:
+    """Sequences of the busiest data-parallel rank."""
+    return batch if plan.dp == 1 else np.ceil(batch / plan.dp)
 
 
 def estimate(deployment: Deployment, work: Workload) -> Estimate:
     """Both phases, memory, serving figures and cost of a static batch."""
-    args = (deployment.hardware, deployment.time_model)
-    model, run = deployment.model, deployment.run
-    prefill = run_phase(model, (prefill_step(work, run),), run, *args)
-    decode = run_phase(model, (decode_step(work, run),), run, *args)
+    model, run, hardware = deployment.model, deployment.run, deployment.hardware
+    prompt, prompt_schedule = prefill_pass(work, run.plan)
+    token, token_schedule = decode_pass(work, run)
+    times = deployment.time_model
+    prefill = run_phase(model, (prompt,), run, hardware, times, prompt_schedule)
+    decode = run_phase(model, (token,), run, hardware, times, token_schedule)
     serving = serve_static(work, prefill.time, decode.time, deployment.num_gpus)
     return Estimate(
         deployment,
         work,
         prefill,
         decode,
-        memory(
-            model,
-            run,
-            deployment.hardware,
-            deployment.rules,
-            batch=work.batch,
-            input_len=work.input_len,
-            output_len=work.output_len,
-        ),
+        memory_of(deployment, work),
         serving,
         price(deployment, work, serving),
+    )
+
+
+def memory_of(deployment: Deployment, work: Workload) -> MemoryEstimate:
+    """Memory of one device of the deployment under this work."""
+    return memory(
+        deployment.model,
+        deployment.run,
+        deployment.hardware,
+        deployment.rules,
+        batch=work.batch,
+        input_len=work.input_len,
+        output_len=work.output_len,
     )
 
 

@@ -12,35 +12,36 @@ from typing import Final
 import numpy as np
 
 from llmroof.calibration.load import Calibration
-from llmroof.engine.roofline import Times, compute_time, network_time
+from llmroof.engine.roofline import Times, nothing
 from llmroof.operators import Operator
-from llmroof.specs.hardware import Hardware
 
 #: width in bits of the operands of each arithmetic
 _BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32": 32}
 
 
-def expected(operator: Operator, hardware: Hardware, calibration: Calibration) -> Times:
-    """Times of one operator over all its runs on one device.
+def expected(operator: Operator, floor: Times, calibration: Calibration, bandwidth: float) -> Times:
+    """Times of one operator over all its runs on one device, from its physical limit.
 
-    Never below the physical limit: every share is at most what the fit says a kernel
-    reaches, and elementwise work pays the traffic that a perfect fusion would avoid.
+    Elementwise work also pays the traffic that a perfect fusion would avoid, at
+    `bandwidth` bytes/s. Shares are at most 1, so that no time falls below the limit.
     """
     if operator.compute == "network":
-        return _collective(operator, hardware, calibration)
+        return _collective(operator, floor, calibration)
     fit = calibration.kind(operator.kind)
-    count = operator.count
-    share = fit.compute[_BITS.get(operator.compute, 16)]
-    compute = compute_time(operator, hardware) / share
-    moved = operator.bytes + operator.fused_bytes
-    memory = moved / (hardware.memory.bandwidth * fit.memory)
-    total = np.maximum(compute, memory) + fit.launch
-    return Times(count * compute, count * memory, 0.0, count * fit.launch, count * total)
+    compute = floor.compute
+    if not nothing(compute):
+        compute = compute / fit.compute[_BITS.get(operator.compute, 16)]
+    memory = floor.memory
+    if not nothing(operator.fused_bytes):
+        memory = memory + operator.fused_bytes * (operator.count / bandwidth)
+    memory = memory / fit.memory
+    launch = operator.count * fit.launch
+    longest = memory if nothing(compute) else np.maximum(compute, memory)
+    return Times(compute, memory, 0.0, launch, longest + launch)
 
 
-def _collective(operator: Operator, hardware: Hardware, calibration: Calibration) -> Times:
+def _collective(operator: Operator, floor: Times, calibration: Calibration) -> Times:
     fit = calibration.network
-    start = fit.latency + fit.per_doubling * np.log2(operator.shape["world"])
-    network = network_time(operator, hardware) / fit.bandwidth
-    count = operator.count
-    return Times(0.0, 0.0, count * network, count * start, count * (network + start))
+    start = operator.count * (fit.latency + fit.per_doubling * np.log2(operator.shape["world"]))
+    network = floor.network / fit.bandwidth
+    return Times(0.0, 0.0, network, start, network + start)

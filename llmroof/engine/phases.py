@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-import numpy as np
-
-from llmroof.engine.roofline import Times, add, limit
+from llmroof.engine.roofline import Times, add, limit, nothing, scale, total
 from llmroof.models.model import Model
-from llmroof.operators import Execution, Number, Operator, Step
+from llmroof.operators import Execution, Number, Operator, Step, tokens
+from llmroof.operators.collective import send
 from llmroof.specs.hardware import Hardware
 
-#: operator -> times: the physical limit, or what to expect
-TimeModel: TypeAlias = Callable[[Operator], Times]
+#: operator and its physical limit -> the times to expect
+TimeModel: TypeAlias = Callable[[Operator, Times], Times]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +38,34 @@ class PhaseEstimate:
     network_bytes: Number
     arithmetic_intensity: Number
     ridge_point: Number
-    bound: Number
     time: Number
     roofline_time: Number
     mfu: Number
     mbu: Number
     times: Times
     operators: tuple[OperatorCost, ...]
-    devices: int = 1
+
+    @property
+    def bound(self) -> Number:
+        """What takes longest: `compute`, `memory`, `network` or `overhead`."""
+        return self.times.bound
 
     def share(self, cost: OperatorCost) -> Number:
         """Part of the phase's time that an operator takes."""
         return cost.times.total / self.time
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How often a pass runs, and for how long the batch waits for it.
+
+    `passes` counts the passes of all data-parallel ranks and micro-batches that make up
+    one round over the whole batch; `rounds` is the time of that round in passes
+    through all layers (above 1 only for a pipeline that fills and drains).
+    """
+
+    passes: Number = 1.0
+    rounds: Number = 1.0
 
 
 def run_phase(
@@ -59,43 +74,54 @@ def run_phase(
     run: Execution,
     hardware: Hardware,
     time_model: TimeModel | None = None,
+    schedule: Schedule | None = None,
 ) -> PhaseEstimate:
-    """The costs of one pass; `steps` are per data-parallel rank.
+    """The costs of one pass; `steps` are those of one rank and one micro-batch.
 
     Time is the sum over operators of one device, one after the other; without
     `time_model` it is the physical limit. The ridge point of a pass with several
     arithmetics is where their joint compute time equals the memory time.
     """
-    operators = model.operators(steps, run)
-    costs = tuple(_cost(operator, hardware, time_model) for operator in operators)
-    times = add(cost.times for cost in costs)
-    floor = add(cost.limit for cost in costs)
-    devices = run.plan.tp * run.plan.dp
-    flop = sum(operator.flop * operator.count for operator in operators)
-    moved = sum(operator.bytes * operator.count for operator in operators)
-    sent = sum(operator.network_bytes * operator.count for operator in operators)
+    plan, schedule = run.plan, schedule or Schedule()
+    operators = (*model.operators(steps, run), *_handover(model, steps, run))
+    costs = tuple(_cost(op, hardware, time_model, schedule.rounds) for op in operators)
+    times = add([cost.times for cost in costs])
+    floor = add([cost.limit for cost in costs])
+    flop = total(cost.operator.flop * cost.operator.count for cost in costs)
+    moved = total(cost.operator.bytes * cost.operator.count for cost in costs)
+    sent = total(cost.operator.network_bytes * cost.operator.count for cost in costs)
+    everywhere = plan.tp * schedule.passes
+    busy = schedule.passes / (plan.dp * plan.pp * schedule.rounds) / times.total
     return PhaseEstimate(
-        flop=flop * devices,
-        bytes=moved * devices,
-        network_bytes=sent * devices,
+        flop=flop * everywhere,
+        bytes=moved * everywhere,
+        network_bytes=sent * everywhere,
         arithmetic_intensity=flop / moved,
-        ridge_point=flop / floor.compute / hardware.memory.bandwidth,
-        bound=times.bound,
+        ridge_point=flop * schedule.rounds / floor.compute / hardware.memory.bandwidth,
         time=times.total,
         roofline_time=floor.total,
-        mfu=floor.compute / times.total,
-        mbu=floor.memory / times.total,
+        mfu=floor.compute * busy,
+        mbu=floor.memory * busy,
         times=times,
         operators=costs,
-        devices=devices,
     )
 
 
-def _cost(operator: Operator, hardware: Hardware, time_model: TimeModel | None) -> OperatorCost:
+def _handover(model: Model, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
+    """What a pipeline stage sends the next one: each tensor-parallel device its share."""
+    plan = run.plan
+    if plan.pp == 1:
+        return ()
+    message = tokens(steps) * (model.hidden * run.precision.base.bytes / plan.tp)
+    sends = send("stage_send", message, plan.tp * plan.dp)
+    return tuple(replace(operator, count=plan.pp - 1) for operator in sends)
+
+
+def _cost(
+    operator: Operator, hardware: Hardware, time_model: TimeModel | None, rounds: Number
+) -> OperatorCost:
     floor = limit(operator, hardware)
-    return OperatorCost(operator, time_model(operator) if time_model else floor, floor)
-
-
-def scalar(value: Number) -> Number:
-    """A 0-d array as a plain float; anything else as it is."""
-    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    times = time_model(operator, floor) if time_model else floor
+    if nothing(rounds - 1.0):
+        return OperatorCost(operator, times, floor)
+    return OperatorCost(operator, scale(times, rounds), scale(floor, rounds))

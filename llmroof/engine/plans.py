@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from llmroof.errors import InputError
 from llmroof.models.model import Model
 from llmroof.operators import Plan
+
+
+def growing_plans(model: Model, largest: int) -> Iterator[Plan]:
+    """Plans of 1, 2, 4 ... devices: tensor parallel while the heads divide, then pipeline."""
+    devices = 1
+    while devices <= largest:
+        for tp in (devices >> shift for shift in range(devices.bit_length())):
+            plan = Plan(tp=tp, pp=devices // tp)
+            try:
+                check_plan(model, plan)
+            except InputError:
+                continue
+            yield plan
+            break
+        devices *= 2
 
 
 def check_plan(model: Model, plan: Plan) -> None:

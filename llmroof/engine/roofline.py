@@ -8,12 +8,13 @@ Source: Williams, Waterman, Patterson 2009, "Roofline", CACM 52(4), section 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from llmroof.engine.network import transfer_time
 from llmroof.errors import Unsupported
 from llmroof.operators import Number, Operator
 from llmroof.specs.hardware import Hardware
@@ -45,18 +46,31 @@ class Times:
         return BOUNDS[int(index)] if index.ndim == 0 else np.array(BOUNDS)[index]
 
 
-def add(times: Iterable[Times]) -> Times:
+def add(times: Sequence[Times]) -> Times:
     """One after the other: the sum of each part."""
-    zero = Times(0.0, 0.0, 0.0, 0.0, 0.0)
-    for one in times:
-        zero = Times(
-            zero.compute + one.compute,
-            zero.memory + one.memory,
-            zero.network + one.network,
-            zero.overhead + one.overhead,
-            zero.total + one.total,
-        )
-    return zero
+    return Times(
+        total(one.compute for one in times),
+        total(one.memory for one in times),
+        total(one.network for one in times),
+        total(one.overhead for one in times),
+        total(one.total for one in times),
+    )
+
+
+def scale(times: Times, factor: Number) -> Times:
+    """All times of an operator multiplied by `factor`."""
+    return Times(
+        times.compute * factor,
+        times.memory * factor,
+        times.network * factor,
+        times.overhead * factor,
+        times.total * factor,
+    )
+
+
+def total(parts: Iterable[Number]) -> Number:
+    """Sum that leaves plain zeros out, so that absent terms cost no pass over an array."""
+    return sum((part for part in parts if not nothing(part)), 0.0)
 
 
 def limit(operator: Operator, hardware: Hardware) -> Times:
@@ -66,32 +80,16 @@ def limit(operator: Operator, hardware: Hardware) -> Times:
     link for its message.
     """
     count = operator.count
-    compute = count * compute_time(operator, hardware)
-    memory = count * (operator.bytes / hardware.memory.bandwidth)
-    network = count * network_time(operator, hardware)
-    return Times(compute, memory, network, 0.0, np.maximum(np.maximum(compute, memory), network))
-
-
-def compute_time(operator: Operator, hardware: Hardware) -> Number:
-    """Seconds of one run's FLOP at the datasheet peak of its arithmetic."""
-    if operator.compute == "network" or _nothing(operator.flop):
-        return 0.0
-    return operator.flop / hardware.peak(operator.compute)
-
-
-def network_time(operator: Operator, hardware: Hardware) -> Number:
-    """Seconds of one run's message at the full rate of the fastest link."""
-    if _nothing(operator.network_bytes):
-        return 0.0
-    return operator.network_bytes / link_bandwidth(hardware)
-
-
-def link_bandwidth(hardware: Hardware) -> float:
-    """Bytes/s in one direction between devices of a node; Unsupported when unknown."""
-    for name in ("scale_up", "pcie", "host"):
-        if name in hardware.links:
-            return hardware.links[name].bandwidth
-    raise Unsupported(f"{hardware.name} has no link in its profile: one device only")
+    compute = memory = network = longest = 0.0
+    if not nothing(operator.flop):
+        longest = compute = operator.flop * (count / hardware.peak(operator.compute))
+    if not nothing(moved := operator.bytes):
+        memory = moved * (count / hardware.memory.bandwidth)
+        longest = np.maximum(compute, memory)
+    if not nothing(operator.network_bytes):
+        network = transfer_time(operator, hardware) * count
+        longest = np.maximum(longest, network)
+    return Times(compute, memory, network, 0.0, longest)
 
 
 def require_support(hardware: Hardware, precision: Precision) -> None:
@@ -116,6 +114,6 @@ def _no_arithmetic(hardware: Hardware, compute: str, precision: Precision) -> st
     return f"{text}: choose another --precision"
 
 
-def _nothing(amount: Number) -> bool:
+def nothing(amount: Number) -> bool:
     """True for the plain number zero: an operator that has none of this at all."""
     return not isinstance(amount, np.ndarray) and amount == 0

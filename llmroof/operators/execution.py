@@ -42,7 +42,8 @@ class Execution:
     `attention` flash keeps scores on chip, naive writes and reads them; `fusion`
     "fused" merges q/k/v and gate/up into one matmul each and keeps elementwise work
     on chip, "none" runs every operator of the textbook as a kernel of its own;
-    without `kv_cache` every step recomputes keys and values.
+    without `kv_cache` every step recomputes keys and values. `routing_skew` is the
+    exponent of a Zipf law of expert popularity (0: every expert is equally likely).
     """
 
     precision: Precision
@@ -50,3 +51,4 @@ class Execution:
     attention: str = "flash"
     fusion: str = "fused"
     kv_cache: bool = True
+    routing_skew: float = 0.0

@@ -66,24 +66,29 @@ def matmul(
     low = compute != precision.base.compute
     in_bytes = precision.activations.bytes if low else precision.base.bytes
     inputs, _ = first.local(tp)
-    elements = biases = activations = cached = columns = 0.0
+    elements = stored = biases = activations = cached = columns = 0.0
     for linear in linears:
         _, outputs = linear.local(tp)
         elements += inputs * outputs
+        stored += inputs * outputs * precision.weight(linear.role).bytes
         biases += outputs if linear.bias else 0.0
         columns += outputs
         if linear.to_cache and run.kv_cache:
             cached += outputs
         else:
             activations += outputs
-    weight = precision.weight(first.role)
     return Operator(
         name,
         "gemm",
         compute,
         flop=2 * rows * elements,
-        weight_bytes=elements * weight.bytes + biases * precision.base.bytes,
+        weight_bytes=stored + biases * precision.base.bytes,
         kv_bytes=rows * (cached * cache.bytes),
         activation_bytes=rows * (inputs * in_bytes + activations * precision.base.bytes),
-        shape={"m": rows, "n": columns, "k": inputs, "weight_bits": weight.bits},
+        shape={
+            "m": rows,
+            "n": columns,
+            "k": inputs,
+            "weight_bits": precision.weight(first.role).bits,
+        },
     )

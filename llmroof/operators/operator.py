@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from llmroof.operators.execution import Execution
 
 Number = Any  # float | numpy.ndarray of float64: formulas broadcast over both
@@ -42,7 +44,11 @@ class Operator:
     @property
     def bytes(self) -> Number:
         """Bytes to and from device memory, per run."""
-        return self.weight_bytes + self.kv_bytes + self.activation_bytes
+        moved = self.weight_bytes
+        for part in (self.kv_bytes, self.activation_bytes):
+            if isinstance(part, np.ndarray) or part:
+                moved = moved + part  # an absent part costs no pass over an array
+        return moved
 
 
 def elementwise(
