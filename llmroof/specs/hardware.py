@@ -13,6 +13,7 @@ from typing import Final
 
 from llmroof.errors import Problem, SpecError, Unsupported
 from llmroof.specs import catalog
+from llmroof.specs.extend import extended
 from llmroof.specs.schema import Field, ListOf, MapOf, Number, Quantity, Table, Text, read_spec
 from llmroof.specs.tree import Node, read_yaml
 
@@ -169,6 +170,7 @@ _LINK: Final = Table(
 )
 _FIELDS: Final[dict[str, Field]] = {
     "name": Field(Text(), "full marketing name", required=True),
+    "extends": Field(Text(), "id or path of a profile that this one changes"),
     "vendor": Field(Text(), "who makes it"),
     "architecture": Field(Text(), "micro-architecture"),
     "form_factor": Field(Text(), "SXM, PCIe, OAM ..."),
@@ -267,18 +269,22 @@ def load_hardware(name: str) -> Hardware:
 
 def read_hardware(node: Node, path: Path) -> Hardware:
     """A profile from its tree; `path` gives the id and stands in messages."""
-    values = read_spec(node, SCHEMA, path)
+    whole, base = extended(node, path, catalog.HARDWARE.path)
+    values = read_spec(whole, SCHEMA, path)
     power = values.pop("power", {})
     hardware = Hardware(id=path.stem, file=str(path), tdp=power.get("tdp"), **values)
-    _require_sources(hardware, node, path)
+    own = len(node.value["sources"].value) if "sources" in node.value else 0
+    sources = hardware.sources[:own] if base is not None else hardware.sources
+    _require_sources(sources, node, path)
     return hardware
 
 
-def _require_sources(hardware: Hardware, node: Node, path: Path) -> None:
+def _require_sources(sources: tuple[Source, ...], node: Node, path: Path) -> None:
+    """Every figure that the file itself states is covered by a source of its own."""
     problems = [
         Problem(str(path), line, key, "has no source: name it in 'sources: of'")
         for key, line in figures(node)
-        if hardware.source(key) is None
+        if not any(source.covers(key) for source in sources)
     ]
     if problems:
         raise SpecError(problems)
