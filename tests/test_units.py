@@ -59,7 +59,8 @@ def test_each_dimension_reads_its_units(text: str, dimension: str, value: float)
 def test_every_prefix_stands_in_the_tests_above() -> None:
     read = {text.split()[1].removesuffix("B") for text in BYTES if text.endswith("B")}
     assert read == set(units.DECIMAL) | set(units.BINARY)
-    assert {"": 1, "m": 0.001, "u": 0.000001, "µ": 0.000001, "n": 0.000000001} == units.SMALL
+    small = {"": 1, "m": 0.001, "u": 0.000001, "µ": 0.000001, "n": 0.000000001}
+    assert small == units.SMALL
 
 
 def test_hour_million_and_gib() -> None:
@@ -92,9 +93,11 @@ def test_a_wrong_unit_is_named(text: str, dimension: str, message: str) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("text", ["1 GB\nB", "١ GB", "1 G\u0412", "0x10 B", "1e B", "--1 B", "1 kiB"])
+@pytest.mark.parametrize(
+    "text", ["1 GB\nB", "١ GB", "1 G\u0412", "0x10 B", "1e B", "--1 B", "1 kiB"]
+)
 def test_look_alikes_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is due|is not a number"):
+    with pytest.raises(ValueError, match=r"is due|is not a number"):
         units.parse(text, "B")
 
 
@@ -140,7 +143,10 @@ def test_what_is_shown_reads_back(value: float, dimension: str, digits: int) -> 
 
 @given(st.text(max_size=80), st.sampled_from(sorted(units.DIMENSIONS)))
 def test_any_text_is_a_number_or_a_sentence(text: str, dimension: str) -> None:
+    said = ""
     try:
-        assert math.isfinite(units.parse(text, dimension))
+        value = units.parse(text, dimension)
     except ValueError as error:
-        assert dimension in str(error) or "finite" in str(error)
+        value, said = 0.0, str(error)
+    assert math.isfinite(value)
+    assert not said or dimension in said or "finite" in said

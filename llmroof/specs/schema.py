@@ -27,6 +27,7 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, node: Node | int, key: str, message: str) -> None:
+        """Note a fault of `key` at a node's line, or at a line by its number."""
         line = node if isinstance(node, int) else node.line
         self.problems.append(Problem(self.file, line, key, message))
 
