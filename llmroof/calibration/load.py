@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from llmroof.errors import UnknownName
-from llmroof.specs.schema import Field, ListOf, MapOf, Number, Quantity, Table, Text, read_spec
+from llmroof.specs.schema import (
+    Field,
+    Flag,
+    ListOf,
+    MapOf,
+    Number,
+    Quantity,
+    Table,
+    Text,
+    read_spec,
+)
 from llmroof.specs.tree import read_yaml
 
 _FOLDER: Final = Path(__file__).resolve().parent
@@ -52,15 +62,35 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class EngineRules:
-    """How an engine budgets device memory and how much of a prompt it works on at once.
+    """How an engine budgets memory and schedules (meanings at the head of engines.yaml).
 
-    `utilization` is the share of the device it may use; `chunk_tokens` bounds the
-    activations of a prompt pass.
+    `utilization` share of the device it may use, of what the weights leave when
+    `of_free`; `held_output` part of an answer that reserves cache; seconds, tokens,
+    sequences and plain shares otherwise.
     """
 
     utilization: float
     chunk_tokens: float
+    of_free: bool = False
+    overhead: float = 0.0
+    held_output: float = 1.0
+    block_tokens: float = 1.0
+    max_num_seqs: float = 1024.0
+    mixes_prefill: bool = True
+    launch_scale: float = 1.0
+    start: float = 0.0
+    pipeline_lag: float = 0.0
+    queue_random: float = 0.0
+    queue_fixed: float = 0.0
+    rank_coupling: float = 0.0
+    wait_share: float = 1.0
     source: str = ""
+
+    def pool(self, capacity: float, weights: float) -> float:
+        """Bytes of the KV pool of one device."""
+        if self.of_free:
+            return self.utilization * (capacity - weights - self.overhead)
+        return self.utilization * capacity - weights - self.overhead
 
 
 _KERNEL: Final = Table(
@@ -105,24 +135,76 @@ _SCHEMA: Final = Table(
 )
 
 
+def _rules(v: dict[str, Any]) -> EngineRules:
+    return EngineRules(
+        utilization=v["memory"]["share"],
+        of_free=v["memory"]["of_free"],
+        overhead=v["memory"]["overhead"],
+        chunk_tokens=v["chunk"],
+        held_output=v["hold"],
+        block_tokens=v["block"],
+        max_num_seqs=v["max_num_seqs"],
+        mixes_prefill=v["mixes"],
+        launch_scale=v["launch"],
+        start=v["start"],
+        pipeline_lag=v["lag"],
+        queue_random=v["queue"]["random"],
+        queue_fixed=v["queue"]["fixed"],
+        rank_coupling=v["coupling"],
+        wait_share=v["wait"],
+        source=v["sources"][0]["title"],
+    )
+
+
 _ENGINES: Final = MapOf(
     Table(
         {
-            "memory_utilization": Field(Number(0.01, 1.0), "share of memory", required=True),
-            "chunk_tokens": Field(Number(1, 1e9, whole=True), "prompt tokens at once", True),
-            "source": Field(
+            "memory": Field(
                 Table(
                     {
-                        "title": Field(Text(), "what the source is called", required=True),
-                        "url": Field(Text(), "its address"),
-                        "checked": Field(Text(), "when"),
+                        "share": Field(Number(0.01, 1.0), "share of memory", required=True),
+                        "of_free": Field(Flag(), "of what the weights leave", required=True),
+                        "overhead": Field(Quantity("B", low=0), "runtime", required=True),
                     }
+                ),
+                "budget of device memory",
+                required=True,
+            ),
+            "hold": Field(Number(0.0, 1.0), "part of an answer that reserves cache", True),
+            "block": Field(Number(1, 1e6, whole=True), "tokens per KV block", required=True),
+            "chunk": Field(Number(1, 1e9, whole=True), "prompt tokens in a step", required=True),
+            "max_num_seqs": Field(Number(1, 1e9, whole=True), "sequences at once", required=True),
+            "mixes": Field(Flag(), "decode rides along with prefill", required=True),
+            "launch": Field(Number(0.1, 10.0), "multiplier on launches", required=True),
+            "start": Field(Quantity("s", low=0), "arrival to scheduling", required=True),
+            "lag": Field(Number(0.0, 1000.0), "decode steps before a first token", required=True),
+            "queue": Field(
+                Table(
+                    {
+                        "random": Field(Number(0.0, 1.0), "random lengths", required=True),
+                        "fixed": Field(Number(0.0, 1.0), "equal lengths", required=True),
+                    }
+                ),
+                "share of prefill met in the queue",
+                required=True,
+            ),
+            "coupling": Field(Number(0.0, 10.0), "prefills of other ranks", required=True),
+            "wait": Field(Number(0.0, 2.0), "share of Little's wait", required=True),
+            "sources": Field(
+                ListOf(
+                    Table(
+                        {
+                            "title": Field(Text(), "what the source is called", required=True),
+                            "url": Field(Text(), "its address"),
+                            "checked": Field(Text(), "when"),
+                        }
+                    )
                 ),
                 "where the rules come from",
                 required=True,
             ),
         },
-        lambda v: EngineRules(v["memory_utilization"], v["chunk_tokens"], v["source"]["title"]),
+        _rules,
     )
 )
 

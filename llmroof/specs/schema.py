@@ -41,17 +41,20 @@ class Kind:
     """What a value of a spec file may be. `read` returns MISSING after reporting a fault."""
 
     def read(self, node: Node, key: str, report: Report) -> Any:
+        """The value that `node` stands for; `key` is its path in the file, for messages."""
         raise NotImplementedError
 
     def json_schema(self) -> dict[str, Any]:
+        """The same rules as JSON Schema."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity(Kind):
-    """A number with a unit of one dimension, above zero: `3.35 TB/s`."""
+    """A number with a unit of one dimension: `3.35 TB/s`; above zero unless `low` is 0."""
 
     dimension: str
+    low: float | None = None
 
     def read(self, node: Node, key: str, report: Report) -> Any:
         if not isinstance(node.value, str):
@@ -62,7 +65,7 @@ class Quantity(Kind):
         except ValueError as error:
             report.add(node, key, str(error))
             return MISSING
-        if value <= 0:
+        if value < 0 or (value == 0 and self.low is None):
             report.add(node, key, f"must be above zero, not '{node.value[:40]}'")
             return MISSING
         return value

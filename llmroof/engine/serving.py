@@ -1,0 +1,171 @@
+"""Serving in steady state: continuous batching under a load.
+
+One cycle of a server holds the decode steps of one request's answer and, in between,
+the prefill of every other request that runs. Each request meets each other one's
+prefill once: while it queues (in its TTFT) or while it decodes (in its TPOT). With
+  D  step of `running` decode tokens,
+  P  pass over one chunk of a prompt,  M  both in one step,  k  chunks of a prompt,
+  q  what a prefill costs the others: k·(M − D) where steps are mixed, k·P where
+     prefill goes first,
+  β  the share of the others' prefill that a request meets in the queue,
+the figures are
+  TPOT = D + (1 − β)·(running − 1)·q / output
+  TTFT = t0 + k·P + w·D + β·(running − 1)·q + wait for memory
+and the requests that the KV cache has no room for wait for one that ends: by Little's
+law (waiting)/(throughput). Sources: Agrawal et al. 2024 (Sarathi-Serve), section 3, for
+the interference; Little 1961; Kwon et al. 2023 (vLLM), section 4, for the KV pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from llmroof.calibration.load import EngineRules
+from llmroof.engine.estimate import Deployment, per_rank
+from llmroof.engine.phases import PhaseEstimate, run_phase
+from llmroof.operators import Number, Step
+
+#: how requests arrive
+LOADS: Final = ("closed", "burst", "poisson")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What arrives: requests in flight, or requests per second, and their lengths.
+
+    `kind` "closed" replaces each finished request at once, in steady state; "burst" is
+    how benchmarks run it: `concurrency` requests at once, then closed, `requests` in
+    all (10 per slot by default); "poisson" is an open stream of `rate` per second.
+    Lengths are means; `random` tells that they vary from request to request.
+    `prefix_hit_rate` is the share of the prompt found in the prefix cache.
+    """
+
+    input_len: Number
+    output_len: Number
+    concurrency: Number = 1.0
+    kind: str = "closed"
+    requests_per_slot: Number = 10.0
+    random: bool = False
+    prefix_hit_rate: Number = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """A server in steady state; seconds, requests and tokens per second.
+
+    `ttft` = `prefill` + `interference` + `lag` + `memory_wait` (+ start); `waiting`
+    requests have no room in the KV cache or the running limit.
+    """
+
+    ttft: Number
+    tpot: Number
+    running: Number
+    waiting: Number
+    requests_per_s: Number
+    prefill: Number
+    interference: Number
+    lag: Number
+    memory_wait: Number
+    step: Number
+    slots: Number
+
+
+def kv_slots(deployment: Deployment, load: Load) -> Number:
+    """Sequences that one rank's KV pool holds under the engine's rules, at least 0."""
+    rules, run = deployment.rules, deployment.run
+    capacity = deployment.hardware.memory.usable
+    weights = deployment.model.weights_bytes(run.precision, run.plan)
+    pool = rules.pool(capacity, weights)
+    held = load.input_len + load.output_len * rules.held_output
+    if rules.block_tokens > 1:
+        held = np.ceil(held / rules.block_tokens) * rules.block_tokens
+    per_sequence = deployment.model.kv_cache_bytes(held, run.precision, run.plan.tp) / run.plan.pp
+    return np.maximum(np.floor(pool / per_sequence), 0.0)
+
+
+def serve(deployment: Deployment, load: Load) -> Steady:
+    """Steady state at `load.concurrency` requests in flight over the whole deployment."""
+    rules, plan = deployment.rules, deployment.run.plan
+    slots = np.minimum(kv_slots(deployment, load), rules.max_num_seqs)
+    wanted = per_rank(load.concurrency, plan)
+    running = np.maximum(np.minimum(wanted, slots), 1.0)
+    costs = step_costs(deployment, load, running)
+    others = running - 1.0
+    share = queue_share(load, rules)
+    tpot = costs.decode + (1.0 - share) * others * costs.marginal / load.output_len
+    ranks = wanted * plan.dp / load.concurrency
+    rate = running / (load.output_len * tpot + costs.prefill)
+    waiting = np.maximum(wanted - running, 0.0)
+    interference = share * others * costs.marginal
+    if plan.dp > 1:
+        interference = interference + rules.rank_coupling * costs.marginal * plan.dp
+    lag = rules.start + rules.pipeline_lag * costs.decode
+    memory_wait = rules.wait_share * waiting / rate
+    ttft = costs.prefill + interference + lag + memory_wait
+    return Steady(
+        ttft=ttft,
+        tpot=tpot,
+        running=running * plan.dp / ranks,
+        waiting=waiting * plan.dp / ranks,
+        requests_per_s=rate * plan.dp / ranks,
+        prefill=costs.prefill,
+        interference=interference,
+        lag=lag,
+        memory_wait=memory_wait,
+        step=costs.decode,
+        slots=slots * plan.dp,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StepCosts:
+    """Seconds: a decode step, a request's own prefill, and what that costs the others."""
+
+    decode: Number
+    prefill: Number
+    marginal: Number
+
+
+def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts:
+    """The three kinds of step a server runs, with `running` sequences per rank.
+
+    A prompt is worked on in k equal chunks of at most the engine's token budget; the
+    cached prefix is attended to but not computed.
+    """
+    rules = deployment.rules
+    cached = load.input_len * load.prefix_hit_rate
+    fresh = np.maximum(load.input_len - cached, 1.0)
+    chunks = np.ceil(fresh / rules.chunk_tokens)
+    chunk = Step(1.0, fresh / chunks, cached + (fresh - fresh / chunks) / 2)
+    context = load.input_len + load.output_len / 2
+    tokens = Step(running, 1.0, context - 1.0)
+    decode = pass_of(deployment, (tokens,)).time
+    alone = pass_of(deployment, (chunk,)).time
+    if rules.mixes_prefill:
+        marginal = chunks * (pass_of(deployment, (tokens, chunk)).time - decode)
+    else:
+        marginal = chunks * alone
+    return StepCosts(decode, chunks * alone, marginal)
+
+
+def pass_of(deployment: Deployment, steps: Sequence[Step]) -> PhaseEstimate:
+    """One pass of a rank of the deployment."""
+    return run_phase(
+        deployment.model, steps, deployment.run, deployment.hardware, deployment.time_model
+    )
+
+
+def queue_share(load: Load, rules: EngineRules) -> Number:
+    """β: the share of the others' prefill that a request meets before its own.
+
+    The first burst of C requests queues behind itself: on average half of it, for one
+    request in `requests_per_slot`. What the engine adds beyond that is fitted
+    (requests of equal length end together and queue together again).
+    """
+    fitted = rules.queue_random if load.random else rules.queue_fixed
+    burst = 0.5 / load.requests_per_slot if load.kind == "burst" else 0.0
+    return np.minimum(burst + fitted, 1.0)
