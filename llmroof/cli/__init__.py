@@ -1,0 +1,1 @@
+"""The command line: parse, ask one function, print. Nothing here computes."""

@@ -1,0 +1,46 @@
+"""`llmroof estimate`: latency, throughput, memory and cost of one question."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmroof.cli.options import output, question
+
+if TYPE_CHECKING:
+    from llmroof.cli.output import Target
+
+
+@click.command("estimate")
+@question
+@output()
+def command(asked: dict[str, Any], target: Target) -> int:
+    """Latency, throughput, memory and cost, and why.
+
+    Exit code 1 when the model does not fit; the answer then names the ways out.
+    A range (--batch 1:512:x2) gives one row per point.
+    """
+    from llmroof.cli.ask import ask
+
+    result = ask(asked)
+
+    def page() -> Any:
+        from llmroof.render.report import estimate_page
+
+        return estimate_page(result)
+
+    def document() -> Any:
+        from llmroof.render.record import estimate_document
+
+        return estimate_document(result)
+
+    def rows() -> Any:
+        from llmroof.render.table import rows as table
+
+        return table(result)
+
+    target.show(page, document, rows)
+    import numpy as np
+
+    return 0 if np.any(result.fits) else 1

@@ -1,0 +1,46 @@
+"""`llmroof models`: list models, show one, turn a config.json into a spec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from llmroof.cli.options import SpecName, output, specs_option
+
+if TYPE_CHECKING:
+    from llmroof.cli.output import Target
+
+
+@click.group("models", invoke_without_command=True)
+@specs_option
+@output()
+@click.pass_context
+def command(ctx: click.Context, target: Target) -> None:
+    """List the models; `models show MODEL` prints one with its sources."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from llmroof.models.load import load_model
+    from llmroof.render import model
+    from llmroof.specs.catalog import MODELS
+
+    rows = model.list_rows([load_model(name) for name in MODELS.files()])
+    target.show(lambda: model.list_page(rows), lambda: model.list_document(rows), lambda: rows)
+
+
+@command.command("show")
+@click.argument("model", type=SpecName("model"))
+@specs_option
+@output()
+def show(model: str, target: Target) -> None:
+    """One model: layers, parameters by part, KV cache by context, sources."""
+    from llmroof.models.load import load_model
+    from llmroof.render import model as render
+    from llmroof.render.record import model_document
+
+    loaded = load_model(model)
+    target.show(
+        lambda: render.model_page(loaded),
+        lambda: model_document(loaded),
+        lambda: render.model_rows(loaded),
+    )

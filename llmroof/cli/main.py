@@ -1,0 +1,126 @@
+"""Entry point: a group that loads commands on use and turns every fault into one line.
+
+Exit codes: 0 answered; 1 answered, and the answer is no; 2 it cannot be answered.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from llmroof import __version__
+from llmroof.errors import LlmroofError
+
+#: command -> module that defines it as `command`; the order is that of `--help`
+COMMANDS: Final = {
+    "estimate": "llmroof.cli.commands.estimate",
+    "layers": "llmroof.cli.commands.layers",
+    "kv": "llmroof.cli.commands.kv",
+    "plot": "llmroof.cli.commands.plot",
+    "gpus": "llmroof.cli.commands.gpus",
+    "models": "llmroof.cli.commands.models",
+}
+_INTERRUPTED: Final = 130
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; imports its module."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run and exit. A fault becomes `Error: ...` on stderr and exit code 2."""
+        try:
+            code = super().main(args, prog_name or "llmroof", complete_var, False, **extra)
+            sys.stdout.flush()
+        except click.ClickException as error:
+            code = _fail(error.format_message(), 2)
+        except LlmroofError as error:
+            code = _fail(str(error), error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            code = _fail("interrupted", _INTERRUPTED)
+        except BrokenPipeError:
+            code = _reader_gone()
+        except Exception as error:  # last resort: no traceback ever reaches a user
+            if os.environ.get("LLMROOF_DEBUG"):
+                raise
+            code = _fail(_unexpected(error), 2)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="llmroof")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    r"""Roofline calculator for LLM inference: latency, throughput, memory and cost.
+
+    \b
+    llmroof estimate --gpu a100 --batch 32
+    llmroof explain --model llama-3.1-70b --gpu h100 -tp 4 --precision fp8
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """The `llmroof` console script."""
+    cli.main()
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    with suppress(OSError, UnicodeError):  # where nobody can read it, the code has to do
+        click.echo(f"Error: {line}", err=True)
+    _silence(sys.stdout)
+    return code
+
+
+def _reader_gone() -> int:
+    """`llmroof ... | head`: the reader has what it wanted."""
+    _silence(sys.stdout)
+    return 0
+
+
+def _silence(stream: Any) -> None:
+    """Let the interpreter's last flush of a broken stream go nowhere."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f" '{error.filename}'" if error.filename else ""
+        return f"cannot read or write{where}: {error.strerror or error}"
+    kind = type(error).__name__
+    return f"unexpected {kind}: {error} (LLMROOF_DEBUG=1 shows where; please report it)"

@@ -1,0 +1,117 @@
+"""Where an answer goes: the screen, or a file written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from llmroof.errors import InputError
+
+if TYPE_CHECKING:
+    from llmroof.render.page import Page
+
+_BY_ENDING: Final = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The form of an answer and the file it goes to (None: standard output)."""
+
+    format: str
+    path: Path | None = None
+    force: bool = False
+
+    def show(
+        self,
+        page: Callable[[], Page],
+        document: Callable[[], dict[str, Any]],
+        rows: Callable[[], Sequence[dict[str, Any]]],
+    ) -> None:
+        """Write the answer in the chosen form; only that form is made."""
+        if self.format == "table":
+            self._show_page(page())
+            return
+        from llmroof.render.table import to_csv, to_json, to_markdown
+
+        if self.format == "json":
+            self.write(to_json(document()))
+        else:
+            self.write((to_csv if self.format == "csv" else to_markdown)(rows()))
+
+    def _show_page(self, page: Page) -> None:
+        from llmroof.render.page import screen_width, to_text
+
+        if self.path is None and sys.stdout.isatty():
+            from llmroof.render.terminal import show
+
+            show(page, screen_width())
+            return
+        self.write(to_text(page, screen_width()))
+
+    def write(self, text: str) -> None:
+        """Text, ending in a newline, to the file or the screen."""
+        if self.path is None:
+            sys.stdout.write(_printable(text, sys.stdout.encoding))
+        else:
+            write_file(self.path, text.encode("utf-8"), force=self.force)
+
+
+def target(form: str | None, path: str | None, force: bool, formats: Sequence[str]) -> Target:
+    """The target of the options; InputError when the file is in the way or cannot be."""
+    if path is None:
+        return Target(form or formats[0])
+    file = Path(path)
+    check_writable(file, force=force)
+    guess = _BY_ENDING.get(file.suffix.lower(), formats[0])
+    return Target(form or (guess if guess in formats else formats[0]), file, force)
+
+
+def check_writable(path: Path, *, force: bool) -> None:
+    """Raise InputError now rather than after the work when `path` cannot be written."""
+    try:
+        if path.is_dir():
+            raise InputError(f"'{path}' is a folder: name a file")
+        if path.exists() and not force:
+            raise InputError(f"'{path}' exists; --force overwrites it")
+        if not path.parent.is_dir():
+            raise InputError(f"the folder '{path.parent}' does not exist")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write '{str(path)[:200]}': {reason}") from None
+
+
+def write_file(path: Path, data: bytes, *, force: bool) -> None:
+    """Write `data` to `path` whole or not at all; InputError says why not."""
+    check_writable(path, force=force)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                os.fchmod(stream.fileno(), 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _printable(text: str, encoding: str | None) -> str:
+    """`text` with what the terminal cannot show written in ASCII."""
+    from llmroof.render.page import in_encoding
+
+    return in_encoding(text, encoding or "utf-8")

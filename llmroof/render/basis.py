@@ -1,0 +1,124 @@
+"""What the figures rest on: defaults taken, names resolved, sources of the numbers used."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from llmroof import units
+from llmroof.engine.estimate import Estimate
+from llmroof.specs.hardware import Source
+
+_SHOWN_DEFAULTS: Final = ("model", "gpu", "batch", "input_len", "output_len")
+
+
+def basis(estimate: Estimate) -> list[dict[str, Any]]:
+    """Short sentences with their source (None: a decision of the calculator)."""
+    return [
+        {"text": text, "source": source}
+        for text, source in (*_decisions(estimate), *_figures(estimate))
+    ]
+
+
+def arithmetics(estimate: Estimate) -> list[str]:
+    """The number formats that the model's FLOP are done in, most FLOP first."""
+    total: dict[str, float] = {}
+    for phase in (estimate.prefill, estimate.decode):
+        for cost in phase.operators:
+            operator = cost.operator
+            if operator.compute != "network" and operator.kind != "elementwise":
+                flop = float(np.sum(operator.flop * operator.count))
+                total[operator.compute] = total.get(operator.compute, 0.0) + flop
+    return sorted((name for name in total if total[name] > 0), key=lambda name: -total[name])
+
+
+def defaults_sentence(estimate: Estimate) -> str:
+    """The defaults a question was completed with, as one sentence; empty when all was given."""
+    deployment, work = estimate.deployment, estimate.workload
+    values = {
+        "model": deployment.model.id,
+        "gpu": deployment.hardware.id,
+        "batch": f"{work.batch:g}" if _one(work.batch) else "",
+        "input_len": f"{work.input_len:g}" if _one(work.input_len) else "",
+        "output_len": f"{work.output_len:g}" if _one(work.output_len) else "",
+    }
+    taken = [
+        f"--{name.replace('_', '-')} {values[name]}"
+        for name in _SHOWN_DEFAULTS
+        if name in estimate.defaults
+    ]
+    if {"precision", "weights", "activations"} <= set(estimate.defaults):
+        taken.append(f"{deployment.run.precision.name} as the model is stored")
+    return f"defaults: {', '.join(taken)}" if taken else ""
+
+
+def _one(value: Any) -> bool:
+    return np.ndim(value) == 0
+
+
+def _decisions(estimate: Estimate) -> list[tuple[str, str | None]]:
+    sentence = defaults_sentence(estimate)
+    notes = [*([sentence] if sentence else []), *estimate.notes]
+    asked = estimate.options.get("gpu")
+    hardware = estimate.deployment.hardware
+    if isinstance(asked, str) and asked.lower() in hardware.aliases and asked != hardware.id:
+        notes.append(f"{asked} stands for {hardware.id} ({hardware.name})")
+    if not estimate.deployment.run.kv_cache:
+        notes.append("no KV cache: every step recomputes its whole context")
+    return [(note, None) for note in notes]
+
+
+def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:
+    deployment = estimate.deployment
+    hardware, model = deployment.hardware, deployment.model
+    found: list[tuple[str, str | None]] = [
+        (
+            f"bandwidth {units.show(hardware.memory.bandwidth, 'B/s')}",
+            cite(hardware.source("memory.bandwidth")),
+        )
+    ]
+    found += [
+        (
+            f"{kind} peak {units.show(hardware.peak(kind), 'FLOP/s')} (dense)",
+            cite(hardware.source(f"compute.{kind}")),
+        )
+        for kind in arithmetics(estimate)
+    ]
+    found.append(
+        (
+            f"memory {units.show(hardware.memory.usable, 'B')}, "
+            f"{deployment.rules.utilization:.0%} of it for the engine",
+            cite(hardware.source("memory.capacity")),
+        )
+    )
+    found.append(("model " + model.id, cite(model.sources[0] if model.sources else None)))
+    found.append(price_basis(estimate))
+    if deployment.calibration is not None:
+        found.append(
+            (
+                "expected times: launch cost and achieved shares of the peaks",
+                deployment.calibration.source,
+            )
+        )
+    return found
+
+
+def price_basis(estimate: Estimate) -> tuple[str, str | None]:
+    """The price of a GPU-hour and where it comes from."""
+    used, listed = estimate.deployment.usd_per_gpu_hour, estimate.deployment.hardware.price
+    if used is None:
+        return "no price known: --price USD gives one", None
+    if listed is None or "price" not in estimate.defaults:
+        return f"{used:g} USD per GPU-hour, as given", None
+    return (
+        f"{used:g} USD per GPU-hour ({listed.provider}, {listed.kind}, {listed.date})",
+        listed.title or listed.url or None,
+    )
+
+
+def cite(source: Source | None) -> str | None:
+    """A source as one short text."""
+    if source is None:
+        return None
+    return f"{source.title} <{source.url}>" if source.url else source.title

@@ -1,0 +1,220 @@
+"""Hardware profiles for people and programs: every figure with its unit and source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from llmroof import units
+from llmroof.render.basis import cite
+from llmroof.render.page import Item, Line, Page, grid, heading, page
+from llmroof.render.record import Tree, head, plain, plain_tree
+from llmroof.specs.hardware import Achieved, Hardware, Price, Source
+
+_TEXT: Final = ("vendor", "architecture", "form_factor", "year", "status", "aliases", "notes")
+#: columns of the list that can be sorted by: name -> what a row holds under it
+SORTABLE: Final = (
+    "id", "vendor", "year", "memory_bytes", "bandwidth_bytes_per_s", "bf16_flop_per_s",
+    "fp8_flop_per_s", "ridge_point", "tdp_w", "usd_per_hour",
+)  # fmt: skip
+
+
+def list_rows(profiles: Sequence[Hardware], sort: str = "id") -> list[Tree]:
+    """One flat row per accelerator; figures descend, names ascend, unknown comes last."""
+    rows = [plain(_row(hardware)) for hardware in profiles]
+    if sort in ("id", "vendor"):
+        return sorted(rows, key=lambda row: (row[sort] or "", row["id"]))
+    return sorted(rows, key=lambda row: (row[sort] is None, -(row[sort] or 0), row["id"]))
+
+
+def _row(hardware: Hardware) -> Tree:
+    wide = hardware.compute.get("bf16", hardware.compute.get("fp16"))
+    memory = hardware.memory
+    return {
+        "id": hardware.id,
+        "name": hardware.name,
+        "vendor": hardware.vendor,
+        "year": hardware.year,
+        "memory_bytes": memory.capacity,
+        "bandwidth_bytes_per_s": memory.bandwidth,
+        "bf16_flop_per_s": hardware.compute.get("bf16"),
+        "fp16_flop_per_s": hardware.compute.get("fp16"),
+        "fp8_flop_per_s": hardware.compute.get("fp8"),
+        "ridge_point": None if wide is None else wide / memory.bandwidth,
+        "tdp_w": hardware.tdp,
+        "usd_per_hour": hardware.price.usd_per_hour if hardware.price else None,
+        "aliases": " ".join(hardware.aliases),
+    }
+
+
+def list_document(rows: Sequence[Tree]) -> Tree:
+    """`llmroof.hardware_list/1`."""
+    return head("hardware_list") | {"hardware": list(rows)}
+
+
+def list_page(rows: Sequence[Tree]) -> Page:
+    """The table of all accelerators."""
+    header = ("id", "memory", "bandwidth", "16-bit", "fp8", "ridge", "USD/h")
+    body = [
+        (
+            row["id"],
+            units.show(row["memory_bytes"], "B"),
+            units.show(row["bandwidth_bytes_per_s"], "B/s"),
+            _rate(row["bf16_flop_per_s"] or row["fp16_flop_per_s"]),
+            _rate(row["fp8_flop_per_s"]),
+            "-" if row["ridge_point"] is None else units.significant(row["ridge_point"]),
+            "-" if row["usd_per_hour"] is None else f"{row['usd_per_hour']:.2f}",
+        )
+        for row in rows
+    ]
+    note = "Dense peaks; ridge point in FLOP/byte at 16 bits. llmroof gpus show ID: all, sourced."
+    return page([grid(header, body, indent=0), Line(""), Line(note, "quiet")])
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else units.show(value, "FLOP/s").removesuffix("FLOP/s") + "F/s"
+
+
+def hardware_document(hardware: Hardware) -> Tree:
+    """`llmroof.hardware/1`: `fields` maps each path to its value, unit and source."""
+    text = {name: getattr(hardware, name) or None for name in _TEXT}
+    return head("hardware") | plain_tree(
+        {
+            "id": hardware.id,
+            "name": hardware.name,
+            **text,
+            "fields": {
+                path: {"value": value, "unit": unit, "source": _source(hardware.source(path))}
+                for path, value, unit in figures(hardware)
+            },
+            "ridge_points": {kind: hardware.ridge_point(kind) for kind in hardware.compute},
+            "prices": [_record(price, "USD/h") for price in hardware.prices],
+            "achieved": [_record(one, "1") for one in hardware.achieved],
+            "file": Path(hardware.file).name,
+        }
+    )
+
+
+def figures(hardware: Hardware) -> Iterator[tuple[str, Any, str | None]]:
+    """(path in the file, value in SI, unit) of every figure; None: a plain count or a name."""
+    memory = hardware.memory
+    if memory.type:
+        yield "memory.type", memory.type, None
+    yield "memory.capacity", memory.capacity, "B"
+    if memory.reported is not None:
+        yield "memory.reported", memory.reported, "B"
+    yield "memory.bandwidth", memory.bandwidth, "B/s"
+    for kind, peak in hardware.compute.items():
+        yield f"compute.{kind}", peak, "FLOP/s"
+    for name, size in hardware.caches.items():
+        yield f"caches.{name}", size, "B"
+    for name, value in hardware.processors.items():
+        yield f"processors.{name}", value, "Hz" if name == "clock" else None
+    for name, link in hardware.links.items():
+        if link.name:
+            yield f"links.{name}.name", link.name, None
+        yield f"links.{name}.bandwidth", link.bandwidth, "B/s"
+        for part in ("domain", "generation", "lanes"):
+            if getattr(link, part):
+                yield f"links.{name}.{part}", getattr(link, part), None
+    if hardware.tdp is not None:
+        yield "power.tdp", hardware.tdp, "W"
+    if hardware.launch_latency is not None:
+        yield "launch_latency", hardware.launch_latency, "s"
+    if hardware.purchase_price is not None:
+        yield "purchase_price", hardware.purchase_price, "USD"
+
+
+def hardware_rows(hardware: Hardware) -> list[Tree]:
+    """One flat row per figure."""
+    return [
+        {
+            "id": hardware.id,
+            "field": path,
+            "value": plain(value),
+            "unit": unit,
+            "source": cite(hardware.source(path)),
+        }
+        for path, value, unit in figures(hardware)
+    ]
+
+
+def hardware_page(hardware: Hardware) -> Page:
+    """The profile with the number of the source beside each figure."""
+    shown = {path: hardware.source(path) for path, _, _ in figures(hardware)}
+    sources = list(dict.fromkeys(source for source in shown.values() if source is not None))
+    rows = [
+        (path, _value(value, unit), _mark(shown[path], sources))
+        for path, value, unit in figures(hardware)
+    ]
+    ridges = ", ".join(
+        f"{kind} {units.significant(hardware.ridge_point(kind))}"
+        for kind in ("bf16", "fp16", "fp8", "int8", "fp4")
+        if kind in hardware.compute
+    )
+    about = (hardware.vendor, hardware.architecture, hardware.form_factor)
+    year = (str(hardware.year),) if hardware.year else ()
+    aliases = f"; also called {', '.join(hardware.aliases)}" if hardware.aliases else ""
+    items: list[Item] = [
+        heading(f"{hardware.name} ({hardware.id})"),
+        Line(", ".join(part for part in (*about, *year) if part) + aliases),
+        Line(""),
+        grid(("figure", "value", "source"), rows, "<><"),
+        Line(f"Ridge points (FLOP/byte): {ridges}"),
+    ]
+    if hardware.prices:
+        items += [Line(""), heading("Prices (USD per GPU-hour; the first is the default)")]
+        items += [Line(f"  {_price(price)}", hang=4) for price in hardware.prices]
+    if hardware.achieved:
+        items += [Line(""), heading("Measured shares of the peaks")]
+        items += [Line(f"  {_achieved(one)}", hang=4) for one in hardware.achieved]
+    items += [Line(""), heading("Sources")]
+    items += [
+        Line(f"  [{number}] {_source_text(source)}", hang=6)
+        for number, source in enumerate(sources, 1)
+    ]
+    if hardware.notes:
+        items += [Line(""), Line(f"Beware: {hardware.notes}")]
+    return page(items)
+
+
+def _mark(source: Source | None, sources: list[Source]) -> str:
+    return f"[{sources.index(source) + 1}]" if source else "none"
+
+
+def _source_text(source: Source) -> str:
+    checked = f", checked {source.checked}" if source.checked else ""
+    return f"{cite(source)} (confidence {source.confidence}{checked})"
+
+
+def _price(price: Price) -> str:
+    where = price.url or price.title
+    return f"{price.usd_per_hour:g} {price.provider}, {price.kind}, {price.date}: {where}"
+
+
+def _achieved(one: Achieved) -> str:
+    precision = f" {one.precision}" if one.precision else ""
+    return f"{one.metric}{precision} {one.fraction:.1%}: {one.conditions or one.title}"
+
+
+def _value(value: Any, unit: str | None) -> str:
+    if unit is None:
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    return units.show(value, unit, 4)
+
+
+def _source(source: Source | None) -> Tree | None:
+    if source is None:
+        return None
+    return {
+        "title": source.title,
+        "url": source.url or None,
+        "checked": source.checked or None,
+        "confidence": source.confidence,
+    }
+
+
+def _record(record: Price | Achieved, unit: str) -> Tree:
+    fields = {name: getattr(record, name) or None for name in record.__dataclass_fields__}
+    return fields | {"unit": unit}

@@ -1,0 +1,103 @@
+"""The KV cache: per token, per sequence, and how many sequences fit at each context."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from llmroof import units
+from llmroof.engine.estimate import Estimate
+from llmroof.render.levers import again
+from llmroof.render.page import Item, Line, Page, grid, page
+from llmroof.render.record import Tree, head, inputs, plain_tree
+from llmroof.render.report import deployment_line
+
+#: contexts shown when the user names none, as far as the model was made for them
+CONTEXTS: Final = tuple(2**power for power in range(10, 18))
+
+
+def kv_document(estimate: Estimate, contexts: tuple[int, ...]) -> Tree:
+    """`llmroof.kv/1`. Sequences hold `context` tokens, prompt and answer together."""
+    deployment = estimate.deployment
+    model, precision = deployment.model, deployment.run.precision
+    lengths = np.array(contexts, dtype=np.float64)
+    found = again(estimate, input_len=np.maximum(lengths - 1, 1.0), output_len=1.0)
+    memory = estimate.memory
+    per_sequence = np.broadcast_to(model.kv_cache_bytes(lengths, precision), lengths.shape)
+    most = np.broadcast_to(found.memory.max_batch, lengths.shape)
+    used_up = memory.capacity_bytes - memory.reserved_bytes - memory.weights_bytes
+    return head("kv") | plain_tree(
+        {
+            "inputs": inputs(estimate),
+            "kv_cache_bytes_per_token": model.kv_cache_bytes_per_token(precision),
+            "state_bytes_per_sequence": model.state_bytes_per_sequence(precision),
+            "weights_bytes": memory.weights_bytes,
+            "capacity_bytes": memory.capacity_bytes,
+            "reserved_bytes": memory.reserved_bytes,
+            "available_bytes": max(used_up, 0.0),
+            "contexts": [
+                {
+                    "context": contexts[i],
+                    "kv_cache_bytes_per_sequence": per_sequence[i],
+                    "max_batch": most[i],
+                    "max_tokens": most[i] * contexts[i],
+                }
+                for i in range(len(contexts))
+            ],
+        }
+    )
+
+
+def kv_page(estimate: Estimate, document: Tree) -> Page:
+    """The cache in words, then the table over contexts."""
+    precision = estimate.deployment.run.precision.kv_cache.id
+    state = document["state_bytes_per_sequence"]
+    fixed = f" and {units.show(state, 'B')} of state per sequence" if state else ""
+    many = estimate.deployment.num_gpus
+    where = "GPU" if many == 1 else f"each of {many} GPUs"
+    items: list[Item] = [
+        deployment_line(estimate),
+        Line(""),
+        Line(
+            f"KV cache in {precision}: "
+            f"{units.show(document['kv_cache_bytes_per_token'], 'B', 4)} per token{fixed}, "
+            f"over all layers."
+        ),
+        Line(
+            f"On {where}: {units.show(document['weights_bytes'], 'B')} weights, "
+            f"{units.show(document['available_bytes'], 'B')} left for cache and activations "
+            f"({units.show(document['capacity_bytes'], 'B')}, "
+            f"{units.show(document['reserved_bytes'], 'B')} of it kept free)."
+        ),
+        Line(""),
+        grid(
+            ("context", "KV per sequence", "largest batch", "tokens in the cache"),
+            (_row(row) for row in document["contexts"]),
+            ">>>>",
+        ),
+    ]
+    if not any(row["max_batch"] for row in document["contexts"]):
+        items.append(Line("Not one sequence fits: llmroof estimate names the ways out.", "bad"))
+    return page(items)
+
+
+def kv_rows(document: Tree) -> list[dict[str, Any]]:
+    """One flat row per context; what does not depend on it is repeated."""
+    shared = {
+        name: value
+        for name, value in document.items()
+        if name not in ("schema", "llmroof_version", "inputs", "contexts")
+    }
+    where = {name: document["inputs"][name] for name in ("model", "hardware", "num_gpus", "tp")}
+    kept = {"kv_cache_dtype": document["inputs"]["kv_cache_dtype"]}
+    return [where | kept | row | shared for row in document["contexts"]]
+
+
+def _row(row: Tree) -> tuple[str, ...]:
+    return (
+        f"{row['context']:,}",
+        units.show(row["kv_cache_bytes_per_sequence"], "B"),
+        f"{row['max_batch']:,}",
+        f"{row['max_tokens']:,}",
+    )

@@ -1,0 +1,141 @@
+"""Models for people: the architecture as they think of it, parameters, KV cache, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmroof import units
+from llmroof.models.model import Model
+from llmroof.render.page import Item, Line, Page, grid, heading, page
+from llmroof.render.record import Tree, head, model_document, plain
+
+
+def list_rows(models: Sequence[Model]) -> list[Tree]:
+    """One flat row per model."""
+    return [
+        plain(
+            {
+                "id": model.id,
+                "name": model.name,
+                "family": model.family,
+                "parameters": model.parameters,
+                "active_parameters": model.active_parameters,
+                "precision": model.precision.name or None,
+                "kv_cache_bytes_per_token": model.kv_cache_bytes_per_token(model.precision),
+                "max_context": model.max_context,
+                "hub": " ".join(model.hub),
+            }
+        )
+        for model in models
+    ]
+
+
+def list_document(rows: Sequence[Tree]) -> Tree:
+    """`llmroof.model_list/1`."""
+    return head("model_list") | {"models": list(rows)}
+
+
+def list_page(rows: Sequence[Tree]) -> Page:
+    """The table of all models."""
+    header = ("id", "parameters", "active", "stored in", "KV per token", "context")
+    body = [
+        (
+            row["id"],
+            count(row["parameters"]),
+            count(row["active_parameters"]),
+            row["precision"] or "-",
+            units.show(row["kv_cache_bytes_per_token"], "B"),
+            "-" if row["max_context"] is None else f"{row['max_context']:,}",
+        )
+        for row in rows
+    ]
+    return page([grid(header, body, "<>><>>", indent=0)])
+
+
+def count(parameters: float) -> str:
+    """Parameters with three digits: `8.03 B` for people is 8.03 billion."""
+    return units.show(parameters, "FLOP").removesuffix("FLOP").strip().replace("G", "B")
+
+
+def model_page(model: Model) -> Page:
+    """Pattern of layers, parameters by part, KV cache by context, sources."""
+    document = model_document(model)
+    per_token = units.show(document["kv_cache_bytes_per_token"], "B", 4)
+    items: list[Item] = [
+        heading(f"{model.name} ({model.id})"),
+        Line(
+            f"{document['parameters']:,} parameters"
+            + (
+                f", {document['active_parameters']:,} active per token"
+                if document["active_parameters"] != document["parameters"]
+                else ""
+            )
+            + f"; family {model.family}; stored in {model.precision.name}"
+            + (f"; made for {model.max_context:,} tokens" if model.max_context else "")
+        ),
+        Line(""),
+        heading(f"Layers ({model.num_layers})"),
+        *_layers(model),
+        Line(f"  embedding: {model.embedding.describe()}; {model.head.describe()}", hang=4),
+        Line(""),
+        heading("Parameters by part"),
+        grid(
+            (),
+            [
+                (name, f"{size:,}", f"{size / document['parameters']:.1%}")
+                for name, size in document["parameters_by_part"].items()
+            ],
+            "<>>",
+        ),
+        *_apart(model),
+        Line(""),
+        heading(f"KV cache in bf16: {per_token} per token"),
+        grid(
+            ("context", "per sequence"),
+            [
+                (f"{int(length):,}", units.show(size, "B", 4))
+                for length, size in document["kv_cache_bytes"].items()
+            ],
+            ">>",
+        ),
+    ]
+    if document["state_bytes_per_sequence"]:
+        state = units.show(document["state_bytes_per_sequence"], "B", 4)
+        items.append(Line(f"  of it recurrent state, at any context: {state}"))
+    items += [Line(""), heading("Sources")]
+    items += [
+        Line(f"  {source['title']} <{source['url']}>" if source["url"] else source["title"], hang=4)
+        for source in document["sources"]
+    ]
+    if model.notes:
+        items += [Line(""), Line(f"Beware: {model.notes}")]
+    return page(items)
+
+
+def _layers(model: Model) -> list[Item]:
+    return [
+        Line(f"  {number} × {'; '.join(block.describe() for block in blocks)}", hang=6)
+        for number, blocks in model.layers
+    ]
+
+
+def _apart(model: Model) -> list[Item]:
+    found: list[Item] = []
+    for what, parts in (("held, not modelled", model.extras), ("not held", model.unused)):
+        for name, size in parts.items():
+            found.append(Line(f"  {name}: {size:,} parameters ({what})", hang=4))
+    return found
+
+
+def model_rows(model: Model) -> list[Tree]:
+    """One flat row: the figures of the JSON that are single numbers, KV cache by context."""
+    document = model_document(model)
+    flat = {
+        name: value
+        for name, value in document.items()
+        if not isinstance(value, dict | list) and name not in ("schema", "llmroof_version")
+    }
+    return [
+        flat
+        | {f"kv_cache_bytes_{length}": size for length, size in document["kv_cache_bytes"].items()}
+    ]

@@ -1,0 +1,231 @@
+"""The estimate for people: the answer first, then why, then what it rests on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from llmroof import units
+from llmroof.engine.estimate import Estimate
+from llmroof.render import levers
+from llmroof.render.basis import arithmetics, basis, defaults_sentence, price_basis
+from llmroof.render.page import Grid, Item, Line, Page, grid, heading, page
+from llmroof.render.record import shape
+from llmroof.render.why import phase_sentence, ridge_sentence
+
+_LEVERS_SHOWN: Final = 3
+
+
+def estimate_page(estimate: Estimate) -> Page:
+    """One point: a screen of text. Several: one row per point."""
+    if shape(estimate):
+        return sweep_page(estimate)
+    if not estimate.fits:
+        return no_fit_page(estimate)
+    return page(
+        [
+            *title(estimate),
+            answer(estimate),
+            Line(memory_sentence(estimate), hang=2),
+            Line(""),
+            why(estimate),
+            Line(phase_sentence("prefill", estimate.prefill)),
+            Line(f"{phase_sentence('decode', estimate.decode)} {ridge_sentence(estimate)}"),
+            *moves(estimate),
+            *assumptions(estimate),
+        ]
+    )
+
+
+def title(estimate: Estimate) -> list[Item]:
+    """What is deployed and what it is asked to do."""
+    work = estimate.workload
+    return [
+        deployment_line(estimate),
+        Line(
+            f"batch {work.batch:,.0f}, {work.input_len:,.0f} tokens in, "
+            f"{work.output_len:,.0f} tokens out per sequence"
+        ),
+        Line(""),
+    ]
+
+
+def deployment_line(estimate: Estimate) -> Line:
+    """The model, its precision, the devices and how the model is split over them."""
+    deployment = estimate.deployment
+    plan = deployment.run.plan
+    degrees = (("tp", plan.tp), ("pp", plan.pp), ("dp", plan.dp), ("ep", plan.ep))
+    split = ", ".join(f"{name}={degree}" for name, degree in degrees if degree > 1)
+    many = f"{deployment.num_gpus} × " if deployment.num_gpus > 1 else ""
+    return heading(
+        f"{deployment.model.name}, {deployment.run.precision.name}, on "
+        f"{many}{deployment.hardware.name}{f' ({split})' if split else ''}"
+    )
+
+
+def answer(estimate: Estimate) -> Grid:
+    """Latency, throughput and cost, as expected and at the physical limit."""
+    limit = levers.at_limit(estimate)
+    kinds = [limit] if limit is estimate else [estimate, limit]
+    names = ("at the limit",) if limit is estimate else ("expected", "at the limit")
+    rows = [
+        ("TTFT", *(units.show(each.serving.ttft, "s") for each in kinds)),
+        ("TPOT", *(units.show(each.serving.tpot, "s") for each in kinds)),
+        ("output tokens/s", *(f"{each.serving.output_tokens_per_s:,.0f}" for each in kinds)),
+    ]
+    if estimate.cost.usd_per_million_output_tokens is not None:
+        rows.append(("USD/M tokens out, in", *(_prices(each) for each in kinds)))
+    return grid(("", *names), rows)
+
+
+def _prices(estimate: Estimate) -> str:
+    cost = estimate.cost
+    both = (cost.usd_per_million_output_tokens, cost.usd_per_million_input_tokens)
+    return ", ".join(units.significant(float(value)) for value in both if value is not None)
+
+
+def memory_sentence(estimate: Estimate) -> str:
+    """Does it fit, how full is it, how far could it go."""
+    memory = estimate.memory
+    used = units.show(memory.total_bytes - memory.reserved_bytes, "B")
+    usable = units.show(memory.capacity_bytes - memory.reserved_bytes, "B")
+    cache = units.show(memory.kv_cache_bytes, "B")
+    most = f"{memory.max_batch:,.0f}"
+    return f"  fits: {used} of {usable} per GPU (KV cache {cache}); largest batch {most}"
+
+
+def why(estimate: Estimate) -> Grid:
+    """Both phases against the roofline."""
+    return grid(
+        ("", "FLOP", "bytes", "FLOP/B", "ridge", "bound", "MFU", "MBU", "time"),
+        [
+            (
+                name,
+                units.show(phase.flop, "FLOP"),
+                units.show(phase.bytes, "B"),
+                units.significant(phase.arithmetic_intensity),
+                units.significant(phase.ridge_point),
+                str(phase.bound),
+                percent(phase.mfu),
+                percent(phase.mbu),
+                units.show(phase.time, "s"),
+            )
+            for name, phase in (("prefill", estimate.prefill), ("decode step", estimate.decode))
+        ],
+    )
+
+
+def percent(share: float) -> str:
+    """A share as percent, with a decimal where it is small."""
+    return f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
+
+
+def moves(estimate: Estimate) -> list[Item]:
+    """The levers with the largest effect, each run."""
+    found = [
+        f"{lever.flags} ({_change('TPOT', lever.result, estimate, 'tpot')}, "
+        f"{_change('TTFT', lever.result, estimate, 'ttft')})"
+        for lever in levers.levers(estimate)[:_LEVERS_SHOWN]
+    ]
+    doubled = levers.double_batch(estimate)
+    if doubled is not None:
+        found.append(
+            f"--batch {doubled.workload.batch:g} "
+            f"({_change('tokens/s', doubled, estimate, 'output_tokens_per_s')}, "
+            f"{_change('TPOT', doubled, estimate, 'tpot')})"
+        )
+    return [Line(f"What would move it: {'; '.join(found)}.")] if found else []
+
+
+def _change(name: str, new: Estimate, old: Estimate, field: str) -> str:
+    before, after = getattr(old.serving, field), getattr(new.serving, field)
+    return f"{name} {float(after / before - 1):+.0%}"
+
+
+def assumptions(estimate: Estimate) -> list[Item]:
+    """Defaults, resolved names, and where peak, bandwidth and price come from."""
+    hardware = estimate.deployment.hardware
+    said = [line["text"] for line in basis(estimate) if line["source"] is None]
+    peaks = ", ".join(
+        f"{kind} {units.show(hardware.peak(kind), 'FLOP/s')}" for kind in arithmetics(estimate)
+    )
+    bandwidth = hardware.source("memory.bandwidth")
+    peak = hardware.source(f"compute.{arithmetics(estimate)[0]}")
+    price, price_source = price_basis(estimate)
+    lines = [Line(""), heading("Assumptions")]
+    lines += [Line(f"- {text}", hang=2) for text in said if text != price]
+    lines.append(
+        Line(
+            f"- {peaks} dense: {peak.title if peak else 'no source'}; "
+            f"{units.show(hardware.memory.bandwidth, 'B/s')}: "
+            f"{bandwidth.title if bandwidth else 'no source'}",
+            hang=2,
+        )
+    )
+    lines.append(Line(f"- {price}{f': {price_source}' if price_source else ''}", hang=2))
+    return [*lines, *_basis_of_times(estimate)]
+
+
+def _basis_of_times(estimate: Estimate) -> list[Item]:
+    calibration = estimate.deployment.calibration
+    if calibration is None:
+        return [Line("- limit: datasheet peaks, every operator at its roof, no overhead", hang=2)]
+    return [
+        Line("- expected times: measured kernel efficiencies (sources: llmroof explain)", hang=2)
+    ]
+
+
+def no_fit_page(estimate: Estimate) -> Page:
+    """What is needed, what is there, and the ways out as commands."""
+    memory = estimate.memory
+    rows = [
+        ("weights", memory.weights_bytes),
+        ("KV cache", memory.kv_cache_bytes),
+        ("activations", memory.activation_bytes),
+        ("kept free for the engine", memory.reserved_bytes),
+        ("needed", memory.total_bytes),
+        ("there", memory.capacity_bytes),
+    ]
+    ways = levers.ways_out(estimate)
+    items: list[Item] = [
+        *title(estimate),
+        Line(
+            f"Does not fit: {units.show(memory.total_bytes, 'B')} needed per GPU, "
+            f"{units.show(memory.capacity_bytes, 'B')} there.",
+            "bad",
+        ),
+        grid(("", "per GPU"), [(name, units.show(size, "B")) for name, size in rows]),
+        Line(""),
+        heading("Ways out (each checked)" if ways else "No single change makes it fit"),
+    ]
+    for way in ways:
+        items.append(Line(f"  {levers.command(estimate, way.change)}", hang=4))
+    sentence = defaults_sentence(estimate)
+    return page([*items, *([Line(""), Line(f"- {sentence}", hang=2)] if sentence else [])])
+
+
+def sweep_page(estimate: Estimate) -> Page:
+    """One row per point."""
+    from llmroof.render.table import rows
+
+    header = ("batch", "in", "out", "TTFT", "TPOT", "tokens/s", "USD/M out", "decode", "fits")
+    body = [_sweep_row(row) for row in rows(estimate)]
+    said = [line["text"] for line in basis(estimate) if line["source"] is None]
+    notes = [Line(f"- {text}", hang=2) for text in said]
+    return page(
+        [deployment_line(estimate), grid(header, body, ">" * len(header)), Line(""), *notes]
+    )
+
+
+def _sweep_row(row: dict[str, Any]) -> tuple[str, ...]:
+    cost = row["usd_per_million_output_tokens"]
+    return (
+        f"{row['batch']:,}",
+        f"{row['input_len']:,}",
+        f"{row['output_len']:,}",
+        units.show(row["ttft_s"], "s"),
+        units.show(row["tpot_s"], "s"),
+        f"{row['output_tokens_per_s']:,.0f}",
+        "-" if cost is None else units.significant(cost),
+        row["decode_bound"],
+        "yes" if row["fits"] else "no",
+    )

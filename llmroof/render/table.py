@@ -1,0 +1,105 @@
+"""Flat rows: data frames, CSV, Markdown; and JSON text. One row per point."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from llmroof.engine.estimate import Estimate
+from llmroof.render.record import Tree, plain, shape, tree
+
+#: parts of the tree whose names stand for themselves in a flat row
+_BARE: Final = ("inputs", "memory", "serving", "cost", "energy")
+_LISTS: Final = ("defaults",)
+
+
+def columns(estimate: Estimate) -> dict[str, Any]:
+    """Column name -> scalar or array, as in the JSON.
+
+    `prefill_` and `decode_` stand before the figures of a phase, `model_` before the
+    model's `weights_bytes` (the bare name is memory's: bytes per GPU).
+    """
+    found: dict[str, Any] = {}
+    for part, values in tree(estimate).items():
+        for name, value in values.items():
+            if name in _LISTS:
+                value = " ".join(value)
+            found[_column(part, name)] = value
+    return found
+
+
+def _column(part: str, name: str) -> str:
+    if part in _BARE or (part == "model" and name != "weights_bytes"):
+        return name
+    return f"{part}_{name}"
+
+
+def to_frame(estimate: Estimate) -> Any:
+    """The estimate as a pandas DataFrame; scalars are repeated for every point."""
+    import pandas as pd
+
+    size = shape(estimate)
+    flat = {
+        name: np.broadcast_to(np.asarray(value), size).ravel() if size else [_scalar(value)]
+        for name, value in columns(estimate).items()
+    }
+    return pd.DataFrame(flat)
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def rows(estimate: Estimate) -> list[dict[str, Any]]:
+    """One flat row of plain values per point."""
+    size = shape(estimate)
+    flat = {
+        name: np.broadcast_to(np.asarray(value, dtype=object), size).ravel()
+        for name, value in columns(estimate).items()
+    }
+    count = int(np.prod(size, dtype=int))
+    return [{name: plain(values[i]) for name, values in flat.items()} for i in range(count)]
+
+
+def to_json(document: Tree) -> str:
+    """JSON text; refuses NaN and infinity."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(table: Sequence[Tree]) -> str:
+    """CSV with a header; unknown is an empty cell."""
+    stream = io.StringIO()
+    names = list(table[0]) if table else []
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _csv_cell(row[name]) for name in names} for row in table)
+    return stream.getvalue()
+
+
+def to_markdown(table: Sequence[Tree]) -> str:
+    """A Markdown table, one row per point."""
+    names = list(table[0]) if table else []
+    return _markdown(names, [[_cell(row[name]) for name in names] for row in table])
+
+
+def _markdown(names: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [names, ["---"] * len(names), *body]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _csv_cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value
+
+
+def _cell(value: Any) -> str:
+    text = str(_csv_cell(value))
+    return text.replace("|", "\\|").replace("\n", " ")
