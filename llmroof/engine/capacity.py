@@ -42,11 +42,13 @@ def memory(
     batch: Number,
     input_len: Number,
     output_len: Number,
+    draft: Model | None = None,
 ) -> MemoryEstimate:
     """Memory of one device for `batch` sequences that grow to input + output tokens.
 
     `batch` is of the whole deployment; a device serves batch / dp of it. The reserve is
-    what the engine leaves alone, (1 − utilization) of the device.
+    what the engine leaves alone, (1 − utilization) of the device. A `draft` model keeps
+    its weights and cache beside the model's own.
     """
     plan = run.plan
     capacity = hardware.memory.usable
@@ -54,6 +56,9 @@ def memory(
     weights = model.weights_bytes(run.precision, plan)
     context = input_len + output_len
     per_sequence = _cache(model, run, context)
+    if draft is not None:
+        weights = weights + draft.weights_bytes(run.precision, plan)
+        per_sequence = per_sequence + _cache(draft, run, context)
     per_token = model.workspace(plan) * run.precision.base.bytes
     logits = model.head.vocab / plan.tp * number_format("fp32").bytes
     local = batch if plan.dp == 1 else np.ceil(batch / plan.dp)

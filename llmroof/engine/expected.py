@@ -19,11 +19,18 @@ from llmroof.operators import Operator
 _BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32": 32}
 
 
-def expected(operator: Operator, floor: Times, calibration: Calibration, bandwidth: float) -> Times:
+def expected(
+    operator: Operator,
+    floor: Times,
+    calibration: Calibration,
+    bandwidth: float,
+    launch_scale: float = 1.0,
+) -> Times:
     """Times of one operator over all its runs on one device, from its physical limit.
 
     Elementwise work also pays the traffic that a perfect fusion would avoid, at
-    `bandwidth` bytes/s. Shares are at most 1, so that no time falls below the limit.
+    `bandwidth` bytes/s; `launch_scale` is the engine's multiplier on launches. Shares
+    are at most 1, so that no time falls below the limit.
     """
     if operator.compute == "network":
         return _collective(operator, floor, calibration)
@@ -35,7 +42,7 @@ def expected(operator: Operator, floor: Times, calibration: Calibration, bandwid
     if not nothing(operator.fused_bytes):
         memory = memory + operator.fused_bytes * (operator.count / bandwidth)
     memory = memory / fit.memory
-    launch = operator.count * fit.launch
+    launch = operator.count * (fit.launch * launch_scale)
     longest = memory if nothing(compute) else np.maximum(compute, memory)
     return Times(compute, memory, 0.0, launch, longest + launch)
 

@@ -25,7 +25,8 @@ from typing import Final
 import numpy as np
 
 from llmroof.calibration.load import EngineRules
-from llmroof.engine.estimate import Deployment, per_rank
+from llmroof.engine.deployment import Deployment
+from llmroof.engine.passes import per_rank
 from llmroof.engine.phases import PhaseEstimate, run_phase
 from llmroof.operators import Number, Step
 

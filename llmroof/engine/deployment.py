@@ -1,0 +1,86 @@
+"""What serves and what is asked: the two halves of every question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmroof.calibration.load import Calibration, EngineRules
+from llmroof.engine.expected import expected
+from llmroof.engine.phases import TimeModel
+from llmroof.models.model import Model
+from llmroof.operators import Execution, Number
+from llmroof.specs.hardware import Hardware
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """Speculative decoding: `tokens` drafted per step, each accepted with `acceptance`.
+
+    `draft` is the model that drafts, on the same devices; None drafts for free (n-gram
+    look-up). Source: Leviathan et al. 2023, sections 3.1-3.3.
+    """
+
+    tokens: int
+    acceptance: float
+    draft: Model | None = None
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Expected tokens of one verification: (1 − α^(γ+1)) / (1 − α), equation 1."""
+        if self.acceptance >= 1:
+            return self.tokens + 1.0
+        return (1 - self.acceptance ** (self.tokens + 1)) / (1 - self.acceptance)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What serves: a model on devices under a plan, with an engine's rules and a price.
+
+    Without `calibration` times are the physical limit; `usd_per_gpu_hour` None means
+    that no price is known and no cost is computed; `watts` is drawn by one device.
+    """
+
+    model: Model
+    hardware: Hardware
+    run: Execution
+    rules: EngineRules
+    calibration: Calibration | None = None
+    usd_per_gpu_hour: float | None = None
+    engine: str = "generic"
+    speculation: Speculation | None = None
+    watts: float | None = None
+
+    @property
+    def num_gpus(self) -> int:
+        """Devices of the deployment."""
+        return self.run.plan.num_gpus
+
+    @property
+    def time_model(self) -> TimeModel | None:
+        """Operator and its limit -> times; None is the physical limit itself."""
+        calibration = self.calibration
+        if calibration is None:
+            return None
+        bandwidth = self.hardware.memory.bandwidth
+        launch = self.rules.launch_scale
+        return lambda operator, floor: expected(operator, floor, calibration, bandwidth, launch)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is asked: sequences together, tokens in and tokens out per sequence.
+
+    `prefix_hit_rate` is the share of each prompt found in the prefix cache;
+    `chunk_tokens`, where given, splits the prefill into passes of that many tokens.
+    """
+
+    batch: Number
+    input_len: Number
+    output_len: Number
+    prefix_hit_rate: Number = 0.0
+    chunk_tokens: Number | None = None
+
+    @property
+    def fresh(self) -> Number:
+        """Prompt tokens that must be computed."""
+        return self.input_len * (1.0 - self.prefix_hit_rate)
