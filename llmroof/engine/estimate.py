@@ -15,6 +15,7 @@ from llmroof.engine.cost import CostEstimate, price
 from llmroof.engine.deployment import Deployment, Speculation, Workload
 from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import PhaseEstimate, run_phase
+from llmroof.engine.service import ServingEstimate, serve_static
 from llmroof.operators import Number
 
 __all__ = [
@@ -30,19 +31,6 @@ __all__ = [
     "memory_of",
     "serve_static",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class ServingEstimate:
-    """What a user and an operator of the service see (seconds, tokens per second)."""
-
-    ttft: Number
-    tpot: Number
-    e2e_latency: Number
-    output_tokens_per_s: Number
-    total_tokens_per_s: Number
-    output_tokens_per_s_per_gpu: Number
-    requests_per_s: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +79,7 @@ def estimate(deployment: Deployment, work: Workload) -> Estimate:
         decode,
         memory_of(deployment, work),
         serving,
-        price(
-            deployment,
-            requests_per_s=serving.requests_per_s,
-            prefill_share=serving.ttft / serving.e2e_latency,
-            input_len=work.input_len,
-            output_len=work.output_len,
-        ),
+        price(deployment, work, serving),
     )
 
 
@@ -134,22 +116,4 @@ def memory_of(deployment: Deployment, work: Workload) -> MemoryEstimate:
         input_len=work.input_len,
         output_len=work.output_len,
         draft=deployment.speculation.draft if deployment.speculation else None,
-    )
-
-
-def serve_static(
-    work: Workload, prefill_time: Number, step_time: Number, devices: int
-) -> ServingEstimate:
-    """TTFT is the prefill of the whole batch; the other output−1 tokens take a step each."""
-    e2e = prefill_time + (work.output_len - 1) * step_time
-    requests = work.batch / e2e
-    output = requests * work.output_len
-    return ServingEstimate(
-        ttft=prefill_time,
-        tpot=step_time,
-        e2e_latency=e2e,
-        output_tokens_per_s=output,
-        total_tokens_per_s=requests * (work.input_len + work.output_len),
-        output_tokens_per_s_per_gpu=output / devices,
-        requests_per_s=requests,
     )

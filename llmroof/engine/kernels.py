@@ -1,0 +1,299 @@
+"""Expected time of one kernel on real silicon, as closed formulas of shapes, rates and coefficients.
+
+Every function returns seconds; each argument is a number or an array, and arrays broadcast.
+A formula has three layers: work over an achieved share of a peak (compute, memory, the chip's
+last-level cache), combined by a p-norm (p = 1 adds, p = infinity takes the larger; Hölder mean);
+the length of the dependent chain inside one thread block, which no parallelism shortens; and a
+launch. Quantities are SI: bytes, bytes/s, FLOP/s, Hz, W, s.
+
+Coefficients `c` are data (`calibration/kernels.yaml`); a value may be an array, one per point.
+Shapes: m, n, k of a matrix product [m,k]x[k,n]; B sequences, H query heads, K key/value heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Number = float | npt.NDArray[np.float64]
+Coefficients = Mapping[str, Number]
+
+REFERENCE_CLOCK: Final = 1.8e9
+"""Clock at which latencies are stated, Hz (the middle of the datacentre parts)."""
+REFERENCE_RATE: Final = 1e13
+"""Peak of one processor at which energy per FLOP is stated, FLOP/s."""
+MMA_ROWS: Final = 16.0
+"""Query rows that one tensor instruction takes together (the smallest MMA tile)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silicon:
+    """What a kernel sees of a device; each field a number or an array.
+
+    peak: dense FLOP/s in the operands' compute type; bandwidth: device memory, bytes/s;
+    processors: SMs, compute units or Xe cores; cache: last-level cache, bytes;
+    clock: boost clock, Hz; power: board power limit, W.
+    """
+
+    peak: Number
+    bandwidth: Number
+    processors: Number
+    cache: Number
+    clock: Number
+    power: Number
+
+
+def norm(p: Number, *parts: Number) -> Number:
+    """p-norm of times: between the largest (full overlap) and the sum (none)."""
+    largest = np.maximum.reduce(np.broadcast_arrays(*parts))
+    safe = np.where(largest > 0, largest, 1.0)
+    return safe * sum((part / safe) ** p for part in parts) ** (1 / p) * (largest > 0)
+
+
+def slowness(silicon: Silicon, c: Coefficients) -> Number:
+    """Latency relative to the reference clock: the part of it that scales with the clock."""
+    return (silicon.clock / REFERENCE_CLOCK) ** -c["clock_share"]
+
+
+def resident(size: Number, silicon: Silicon) -> Number:
+    """Share of `size` bytes, used over and over, that is found in the last-level cache (0 to 1).
+
+    A steep logistic in the logarithm: a cyclic access pattern either fits or evicts itself.
+    """
+    return 1 / (1 + (size / silicon.cache) ** 6)
+
+
+def stream(size: Number, cached: Number, silicon: Silicon, c: Coefficients) -> Number:
+    """Time to move `size` bytes of which the share `cached` comes from the last-level cache."""
+    cache_rate = c["cache_rate"] * silicon.processors * silicon.clock / REFERENCE_CLOCK
+    return size * ((1 - cached) / (c["memory"] * silicon.bandwidth) + cached / cache_rate)
+
+
+def powered(flop: Number, silicon: Silicon, c: Coefficients) -> Number:
+    """Least time that the power limit leaves for `flop`: energy per FLOP over board power.
+
+    A larger matrix unit reuses each operand more often, so the energy falls with the square root
+    of a processor's peak rate.
+    """
+    rate = silicon.peak / silicon.processors / REFERENCE_RATE
+    return flop * c["energy"] * rate ** -c["energy_scaling"] / silicon.power
+
+
+def waves(blocks: Number, silicon: Silicon, c: Coefficients) -> Number:
+    """Rounds of thread blocks, partly quantised: `wave` = 1 is whole waves, 0 is none."""
+    ideal = blocks / silicon.processors
+    return ideal * (np.ceil(ideal) / ideal) ** c["wave"]
+
+
+def gemm(
+    silicon: Silicon,
+    c: Coefficients,
+    *,
+    m: Number,
+    n: Number,
+    k: Number,
+    weight: Number,
+    activation: Number,
+    batch: Number = 1.0,
+    copies: Number = 0.0,
+) -> Number:
+    """Matrix product of [m,k] activations and [k,n] weights, `batch` times side by side.
+
+    weight, activation: bytes per element (scales included); the output has two bytes.
+    copies: weight sets used in turn; 0 means that other layers evict the weights (serving), a
+    benchmark that rotates r buffers of a small matrix finds them in the cache.
+    Tiles of four shapes are tried and the fastest is taken, as a library's heuristic does; a tile
+    costs `fill` extra steps along k (prologue and epilogue). Small products are bound by the
+    chain along k, which split-k cuts beyond `split` elements.
+    """
+    late = slowness(silicon, c)
+    weights, inputs, outputs = n * k * weight, m * k * activation, m * n * 2.0
+    size = batch * (weights + inputs + outputs)
+    work = batch * (copies * weights + inputs + outputs)
+    cached = np.where(np.asarray(copies) > 0, resident(work, silicon), 0.0)
+    memory = stream(size, cached, silicon, c)
+    per_flop = silicon.processors / (c["compute"] * silicon.peak)
+    compute: Number = np.inf
+    for rows, columns, steps in ((128, 256, 0), (128, 128, 1), (64, 128, 2), (64, 64, 3)):
+        blocks = batch * np.ceil(m / rows) * np.ceil(n / columns)
+        block = 2.0 * rows * columns * (k + c["fill"]) * per_flop / c["small_tile"] ** steps
+        compute = np.minimum(compute, waves(blocks, silicon, c) * block)
+    limit = powered(2.0 * batch * m * n * k, silicon, c)
+    chain = c["step"] * k / (1 + k / c["split"]) * late
+    busy = norm(c["overlap"], norm(8.0, compute, limit), memory)
+    return c["launch"] * late + norm(c["chain_overlap"], busy, chain)
+
+
+def quantize(silicon: Silicon, c: Coefficients, *, m: Number, k: Number) -> Number:
+    """Quantising [m,k] 16-bit activations: read two bytes, write one; a block per row at least."""
+    size = 3.0 * m * k
+    moved = c["quantize"] * stream(size, resident(size, silicon), silicon, c)
+    return norm(2.0, moved, c["quantize_row"] * m)
+
+
+def decode_attention(
+    silicon: Silicon,
+    c: Coefficients,
+    *,
+    batch: Number,
+    heads: Number,
+    kv_heads: Number,
+    context: Number,
+    kv_elements: Number,
+    mac_elements: Number,
+    kv_byte: Number,
+) -> Number:
+    """One new query per sequence against `context` cached tokens.
+
+    kv_elements: stored per token and kv head (2·head_dim; MLA: latent + rope, 576);
+    mac_elements: multiplied per token and query head (2·head_dim; MLA: 576 + 512).
+    One thread block takes one (sequence, kv head, 16 query heads); the context is split over idle
+    processors (flash decoding, Dao et al. 2023) in pieces of at least `piece` tokens, at the price
+    of a `merge`. One block streams at most `lane` bytes/s.
+    """
+    late = slowness(silicon, c)
+    cache = batch * kv_heads * context * kv_elements * kv_byte
+    size = cache + batch * heads * mac_elements * 2.0
+    units = batch * kv_heads * np.ceil(heads / kv_heads / MMA_ROWS)
+    split = np.clip(silicon.processors / units, 1.0, np.maximum(context / c["piece"], 1.0))
+    lanes = units * split
+    memory = stream(size, resident(c["copies"] * size, silicon), silicon, c)
+    lane = cache / lanes * np.ceil(lanes / silicon.processors) * late / c["lane"]
+    compute = 2.0 * batch * heads * context * mac_elements / (c["compute"] * silicon.peak)
+    busy = norm(c["overlap"], memory, lane, compute)
+    blocks = units / silicon.processors * c["block"] * late
+    return c["launch"] * late + busy + blocks + np.where(split > 1, c["merge"] * late, 0.0)
+
+
+def attention_pairs(new: Number, window: Number) -> Number:
+    """Query-key pairs of a causal prefill of `new` tokens that each see at most `window`."""
+    seen = np.minimum(new, window)
+    return new * seen - seen * (seen - 1) / 2
+
+
+def prefill_attention(
+    silicon: Silicon,
+    c: Coefficients,
+    *,
+    batch: Number,
+    heads: Number,
+    kv_heads: Number,
+    new: Number,
+    window: Number,
+    head_size: Number,
+    kv_byte: Number,
+) -> Number:
+    """Causal attention of `new` tokens per sequence from an empty cache (FlashAttention, Dao 2022).
+
+    window: tokens a query sees (infinity: all); head_size: mean width of queries/keys and values.
+    Blocks take 128 queries; the masked half of the diagonal blocks costs `diagonal` keys per query
+    more. The exponentials run on the special-function units, 16 per processor and clock.
+    """
+    late = slowness(silicon, c)
+    pairs = batch * heads * (attention_pairs(new, window) + new * c["diagonal"])
+    blocks = batch * heads * np.ceil(new / 128.0)
+    uneven = waves(blocks, silicon, c) * silicon.processors / blocks
+    compute = 4.0 * pairs * head_size * uneven / (c["compute"] * silicon.peak)
+    exponentials = pairs / (c["exponential"] * 16.0 * silicon.processors * silicon.clock)
+    size = batch * new * head_size * (4.0 * heads + 2.0 * kv_heads * (2.0 + kv_byte))
+    memory = stream(size, resident(size, silicon), silicon, c)
+    chain = c["step"] * np.minimum(new, window) * (head_size / 128.0) ** 0.5 * late
+    busy = norm(2.0, norm(c["overlap"], compute, exponentials, memory), chain)
+    return c["launch"] * late + busy + blocks / silicon.processors * c["block"] * late
+
+
+def moe(
+    silicon: Silicon,
+    c: Coefficients,
+    *,
+    rows: Number,
+    local_rows: Number,
+    experts: Number,
+    hidden: Number,
+    inter: Number,
+    matrices: Number,
+    weight: Number,
+    activation: Number,
+) -> Number:
+    """Fused mixture of experts on one rank: permute, two grouped products, finalise.
+
+    rows: (token, expert) pairs that the kernel is handed; local_rows: those of this rank's
+    experts; experts: how many of them get any; inter: width per rank after tensor sharding;
+    matrices: 3 if gated (gate, up, down), else 2; weight, activation: bytes per element.
+    Each touched expert wastes `padding` rows of its last tile; permutation and finalising move
+    `permute` passes of rows·hidden and `local` passes of the local rows, in two bytes.
+    """
+    late = slowness(silicon, c)
+    size = experts * matrices * hidden * inter * weight
+    size = size + local_rows * (hidden + 2.0 * inter) * activation
+    memory = stream(size, 0.0, silicon, c)
+    flop = 2.0 * matrices * hidden * inter * (local_rows + experts * c["padding"])
+    compute = norm(8.0, flop / (c["compute"] * silicon.peak), powered(flop, silicon, c))
+    chain = c["step"] * (hidden + inter) * late
+    busy = norm(2.0, norm(c["overlap"], compute, memory), chain)
+    moved = 2.0 * (
+        c["permute"] * rows * hidden + c["local"] * local_rows * (2 * hidden + 3 * inter)
+    )
+    work = stream(moved, resident(moved, silicon), silicon, c)
+    return c["launch"] * late + busy + work
+
+
+def uniform_experts(*, experts: Number, top_k: Number, tokens: Number) -> Number:
+    """Expected number of experts touched when each token picks `top_k` of them at random."""
+    return experts * (1 - (1 - top_k / experts) ** tokens)
+
+
+def all_reduce(
+    c: Coefficients, *, devices: Number, size: Number, link: Number, switched: Number
+) -> Number:
+    """Sum `size` bytes over `devices`; link: bytes/s of one device in one direction.
+
+    Two ways, the faster is taken: one shot (each device reads every other's whole message, one
+    synchronisation) or two shots (reduce-scatter and all-gather, 2(n−1)/n of the message; Thakur
+    et al. 2005). switched: 1 where every pair has the full link (NVLink); else the devices share
+    paths through host memory and the rate falls with devices² / 4 to the power `shared`.
+    """
+    start = c["launch"] + c["doubling"] * np.log2(devices)
+    crowd = np.where(np.asarray(switched) > 0, 1.0, (devices / 2.0) ** c["shared"])
+    rate = np.where(np.asarray(switched) > 0, c["bandwidth"], c["host_bandwidth"]) * link / crowd
+    one = (devices - 1) * size / (c["one_shot"] * rate)
+    two = 2.0 * (devices - 1) / devices * size / rate + c["second"] * devices**0.5
+    return start + norm(4.0, c["touch"] * size / link, np.minimum(one, two))
+
+
+def collective(
+    c: Coefficients, *, devices: Number, size: Number, link: Number, switched: Number
+) -> Number:
+    """All-gather, reduce-scatter or all-to-all of `size` bytes per device in total.
+
+    Each device sends and receives (n−1)/n of it once.
+    """
+    start = c["launch"] + c["doubling"] * np.log2(devices)
+    crowd = np.where(np.asarray(switched) > 0, 1.0, (devices / 2.0) ** c["shared"])
+    rate = np.where(np.asarray(switched) > 0, c["bandwidth"], c["host_bandwidth"]) * link / crowd
+    return start + (devices - 1) / devices * size / rate
+
+
+def delta_net(
+    silicon: Silicon,
+    c: Coefficients,
+    *,
+    flop: Number,
+    size: Number,
+    steps: Number,
+    blocks: Number,
+) -> Number:
+    """One kernel of a linear-attention layer (causal convolution, gated delta rule).
+
+    flop, size: arithmetic and bytes moved; steps: dependent chunks along the sequence;
+    blocks: independent thread blocks (sequences × value heads × column tiles).
+    """
+    late = slowness(silicon, c)
+    memory = stream(size, resident(size, silicon), silicon, c)
+    compute = flop / (c["compute"] * silicon.peak)
+    chain = c["step"] * steps * late * np.maximum(blocks / silicon.processors / c["resident"], 1.0)
+    return c["launch"] * late + norm(c["overlap"], memory, compute, chain)
