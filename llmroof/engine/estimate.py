@@ -79,7 +79,13 @@ def estimate(deployment: Deployment, work: Workload) -> Estimate:
         decode,
         memory_of(deployment, work),
         serving,
-        price(deployment, work, serving),
+        price(
+            deployment,
+            requests_per_s=serving.requests_per_s,
+            prefill_share=serving.ttft / serving.e2e_latency,
+            input_len=work.input_len,
+            output_len=work.output_len,
+        ),
     )
 
 
