@@ -34,7 +34,7 @@ def device(
         Memory(capacity, bandwidth),
         compute,
         HAND,
-        links={} if link is None else {"scale_up": Link(link)},
+        links={} if link is None else {"scale_up": Link(link, domain=64)},
         tdp=tdp,
     )
 
@@ -67,14 +67,14 @@ def dense(
     )
     mlp = MLP(hidden=hidden, intermediate=intermediate, gated=gated, norms=norms)
     return Model(
-        "made-up",
-        "Made-up model",
-        "test",
-        hidden,
-        Embedding(vocab, hidden),
-        ((layers, (attention, mlp)),),
-        Head(vocab, hidden, tied=tied, norms=norms),
-        max_context,
+        id="made-up",
+        name="Made-up model",
+        family="test",
+        hidden=hidden,
+        embedding=Embedding(vocab, hidden),
+        layers=((layers, (attention, mlp)),),
+        head=Head(vocab, hidden, tied=tied, norms=norms),
+        max_context=max_context,
     )
 
 

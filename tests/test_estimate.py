@@ -10,14 +10,10 @@ from builders import dense, device, run
 
 import llmroof
 from llmroof.calibration.load import EngineRules, load_calibration
-from llmroof.engine.estimate import (
-    Deployment,
-    Workload,
-    decode_pass,
-    prefill_pass,
-    price,
-    serve_static,
-)
+from llmroof.engine.cost import price
+from llmroof.engine.deployment import Deployment, Workload
+from llmroof.engine.estimate import serve_static
+from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import OperatorCost
 from llmroof.errors import InputError, LlmroofError, UnknownName
 from llmroof.specs.hardware import Memory
@@ -198,13 +194,11 @@ def test_serving_figures_by_hand() -> None:
 
 
 def test_cost_by_hand() -> None:
-    """2 devices at 1.80 USD/h: 0.001 USD per second, 2 s of prefill and 2 s of decode."""
-    work = Workload(4.0, 100.0, 20.0)
-    deployment = Deployment(
-        dense(), device(tdp=500.0), run(tp=2), RULES, usd_per_gpu_hour=1.8, calibration=None
+    """2 devices at 1.80 USD/h: 0.001 USD per second; 4 requests in 4 s, half of it prefill."""
+    deployment = Deployment(dense(), device(tdp=500.0), run(tp=2), RULES, usd_per_gpu_hour=1.8)
+    found = price(
+        deployment, requests_per_s=1.0, prefill_share=0.5, input_len=100.0, output_len=20.0
     )
-    serving = replace(serve_static(work, 2.0, 0.1, 2), e2e_latency=4.0)
-    found = price(deployment, work, serving)
     assert found.usd_per_hour == 3.6
     assert found.usd_per_million_input_tokens == pytest.approx(0.002 / 400 * 1_000_000)
     assert found.usd_per_million_output_tokens == pytest.approx(0.002 / 80 * 1_000_000)
@@ -228,8 +222,10 @@ def test_input_and_output_cost_add_up() -> None:
 def test_no_price_no_cost() -> None:
     found = price(
         Deployment(dense(), device(), run(), RULES),
-        Workload(1.0, 8.0, 8.0),
-        serve_static(Workload(1.0, 8.0, 8.0), 1.0, 1.0, 1),
+        requests_per_s=1.0,
+        prefill_share=0.5,
+        input_len=8.0,
+        output_len=8.0,
     )
     assert found.usd_per_hour is None
     assert found.usd_per_million_output_tokens is None
