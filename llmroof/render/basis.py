@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -10,20 +11,28 @@ from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.specs.hardware import Source
 
+#: no options: the estimate was made from Python
+NOTHING: Final[Mapping[str, Any]] = {}
 _SHOWN_DEFAULTS: Final = ("model", "gpu", "batch", "input_len", "output_len")
 
 
-def basis(estimate: Estimate) -> list[dict[str, Any]]:
-    """Short sentences with their source (None: a decision of the calculator)."""
+def basis(estimate: Estimate, asked: Mapping[str, Any] = NOTHING) -> list[dict[str, Any]]:
+    """Short sentences with their source (None: a decision of the calculator).
+
+    `asked` are the options as given: they tell an alias from the id it stands for.
+    """
     return [
         {"text": text, "source": source}
-        for text, source in (*_decisions(estimate), *_figures(estimate))
+        for text, source in (*_decisions(estimate, asked), *_figures(estimate))
     ]
 
 
 def arithmetics(estimate: Estimate) -> list[str]:
     """The number formats that the model's FLOP are done in, most FLOP first."""
+    precision = estimate.deployment.run.precision
     total: dict[str, float] = {}
+    if not estimate.prefill.operators:  # a large grid keeps no operators
+        return list(dict.fromkeys((precision.compute("mlp"), precision.base.compute)))
     for phase in (estimate.prefill, estimate.decode):
         for cost in phase.operators:
             operator = cost.operator
@@ -57,13 +66,12 @@ def _one(value: Any) -> bool:
     return np.ndim(value) == 0
 
 
-def _decisions(estimate: Estimate) -> list[tuple[str, str | None]]:
+def _decisions(estimate: Estimate, asked: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     sentence = defaults_sentence(estimate)
     notes = [*([sentence] if sentence else []), *estimate.notes]
-    asked = estimate.options.get("gpu")
-    hardware = estimate.deployment.hardware
-    if isinstance(asked, str) and asked.lower() in hardware.aliases and asked != hardware.id:
-        notes.append(f"{asked} stands for {hardware.id} ({hardware.name})")
+    hardware, name = estimate.deployment.hardware, asked.get("gpu", "")
+    if isinstance(name, str) and name.lower() in hardware.aliases and name != hardware.id:
+        notes.append(f"{name} stands for {hardware.id} ({hardware.name})")
     if not estimate.deployment.run.kv_cache:
         notes.append("no KV cache: every step recomputes its whole context")
     return [(note, None) for note in notes]

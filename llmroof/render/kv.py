@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof import units
-from llmroof.engine.estimate import Estimate
+from llmroof.api import check_context
+from llmroof.engine.estimate import Estimate, Workload
 from llmroof.render.levers import again
 from llmroof.render.page import Item, Line, Page, grid, page
 from llmroof.render.record import Tree, head, inputs, plain_tree
@@ -21,6 +22,7 @@ def kv_document(estimate: Estimate, contexts: tuple[int, ...]) -> Tree:
     """`llmroof.kv/1`. Sequences hold `context` tokens, prompt and answer together."""
     deployment = estimate.deployment
     model, precision = deployment.model, deployment.run.precision
+    check_context(model, Workload(1.0, float(max(contexts)) - 1, 1.0))
     lengths = np.array(contexts, dtype=np.float64)
     found = again(estimate, input_len=np.maximum(lengths - 1, 1.0), output_len=1.0)
     memory = estimate.memory

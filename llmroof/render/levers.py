@@ -12,10 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmroof.api import estimate as ask
-from llmroof.engine.estimate import Estimate, Workload
+from llmroof.api import resolve_precision, smallest_plan
+from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as run
+from llmroof.engine.plans import check_plan
+from llmroof.engine.roofline import require_support
 from llmroof.errors import LlmroofError
+from llmroof.operators import Plan
+from llmroof.specs.precision import Precision
 
 #: keyword of `llmroof.estimate` -> its flag on the command line
 FLAGS: Final = {
@@ -40,6 +44,7 @@ FLAGS: Final = {
     "gpu_memory_utilization": "--gpu-memory-utilization",
 }
 _SWITCHES: Final = {"limit": (True, "--limit"), "kv_cache": (False, "--no-kv-cache")}
+_WORKLOAD: Final = ("batch", "input_len", "output_len")
 _PLAN: Final = ("num_gpus", "tp", "pp", "dp", "ep")
 #: a batch beyond which nobody serves; the search for the ridge ends there
 _LARGEST_BATCH: Final = 2.0**20
@@ -64,29 +69,46 @@ class Lever:
 
 
 def again(estimate: Estimate, **change: Any) -> Estimate:
-    """The same question with `change` (keywords of `llmroof.estimate`).
+    """The same question with `change`, in keywords of `llmroof.estimate`.
 
-    The plan stays what it was unless the change names one: asking for `tp` alone
-    replaces the tensor parallel degree, `num_gpus=None` leaves the plan open.
+    Known are the workload, the number formats, `tp`, `attention` and `kv_cache`;
+    `num_gpus=None` leaves the plan open: the fewest devices that hold it.
+    Raises LlmroofError where the model or the device does not allow it.
     """
-    deployment, work = estimate.deployment, estimate.workload
-    plan = deployment.run.plan
-    base = {
-        **estimate.options,
-        "batch": work.batch,
-        "input_len": work.input_len,
-        "output_len": work.output_len,
-        "price": deployment.usd_per_gpu_hour,
-        "num_gpus": None,
-        "tp": plan.tp,
-        "pp": plan.pp,
-        "dp": plan.dp,
-        "ep": plan.ep,
-    }
+    deployment = estimate.deployment
+    execution, model = deployment.run, deployment.model
+    precision = _precision(estimate, change)
+    require_support(deployment.hardware, precision)
+    plan = replace(execution.plan, tp=change.get("tp", execution.plan.tp))
+    plan = Plan() if "num_gpus" in change else plan
+    check_plan(model, plan)
+    execution = replace(
+        execution,
+        precision=precision,
+        plan=plan,
+        attention=change.get("attention", execution.attention),
+        kv_cache=change.get("kv_cache", execution.kv_cache),
+    )
+    numbers = {name: change[name] for name in _WORKLOAD if name in change}
+    work = replace(estimate.workload, **numbers)
+    changed = replace(deployment, run=execution)
     if "num_gpus" in change:
-        base.update(dict.fromkeys(_PLAN))
-    base.update({"model": deployment.model, "gpu": deployment.hardware})
-    return replace(ask(**{**base, **change}), options={**estimate.options, **change})
+        changed, _ = smallest_plan(changed, work)
+    return run(changed, work)
+
+
+def _precision(estimate: Estimate, change: Change) -> Precision:
+    """The formats under `change`; a KV cache format chosen apart stays chosen."""
+    deployment = estimate.deployment
+    now = deployment.run.precision
+    chosen = now
+    if change.get("precision") is not None:
+        chosen, _ = resolve_precision(deployment.model, deployment.hardware, change["precision"])
+        if now.kv_cache != now.base:
+            chosen = replace(chosen, kv_cache=now.kv_cache)
+    return chosen.with_parts(
+        change.get("weights"), change.get("activations"), change.get("kv_cache_dtype")
+    )
 
 
 def at_limit(estimate: Estimate) -> Estimate:
@@ -119,7 +141,7 @@ def ridge_batch(estimate: Estimate) -> tuple[int | None, float]:
 
 
 def _decode_at(estimate: Estimate, batch: Any) -> Any:
-    work = Workload(batch, estimate.workload.input_len, estimate.workload.output_len)
+    work = replace(estimate.workload, batch=batch)
     return run(replace(estimate.deployment, calibration=None), work).decode
 
 
@@ -215,16 +237,23 @@ def flags(options: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def command(estimate: Estimate, change: Change, verb: str = "estimate") -> str:
-    """The whole command line that asks the same question with a change."""
-    kept = dict(estimate.options)
+def command(estimate: Estimate, asked: Change, change: Change) -> str:
+    """The command line that asks the same with a change; `asked` are the options given."""
+    kept = dict(asked) or _named(estimate)
     if any(name in change for name in _PLAN):
         kept = {name: value for name, value in kept.items() if name not in _PLAN}
         if "tp" in change:
             plan = estimate.deployment.run.plan
             others = {"pp": plan.pp, "dp": plan.dp, "ep": plan.ep}
             kept |= {name: degree for name, degree in others.items() if degree > 1}
-    return f"llmroof {verb} {flags({**kept, **change})}".strip()
+    return f"llmroof estimate {flags({**kept, **change})}"
+
+
+def _named(estimate: Estimate) -> dict[str, Any]:
+    """The options that name an estimate made from Python."""
+    deployment, work = estimate.deployment, estimate.workload
+    numbers = {name: getattr(work, name) for name in _WORKLOAD}
+    return {"model": deployment.model.id, "gpu": deployment.hardware.id, **numbers}
 
 
 def _text(value: Any) -> str:

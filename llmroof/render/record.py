@@ -15,7 +15,7 @@ from llmroof import __version__
 from llmroof.engine.estimate import Deployment, Estimate
 from llmroof.engine.phases import OperatorCost, PhaseEstimate
 from llmroof.models.model import Model
-from llmroof.render.basis import basis
+from llmroof.render.basis import NOTHING, basis
 from llmroof.specs.precision import Precision
 
 Tree = dict[str, Any]
@@ -30,9 +30,9 @@ def head(kind: str) -> Tree:
     return {"schema": f"llmroof.{kind}/1", "llmroof_version": __version__}
 
 
-def estimate_document(estimate: Estimate) -> Tree:
+def estimate_document(estimate: Estimate, asked: Mapping[str, Any] = NOTHING) -> Tree:
     """`llmroof.estimate/1` for one point, `llmroof.estimates/1` for several."""
-    sentences = basis(estimate)
+    sentences = basis(estimate, asked)
     if shape(estimate) == ():
         return head("estimate") | plain_tree(tree(estimate)) | {"basis": sentences}
     points = [plain(point) for point in points_of(estimate)]

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.render import levers
-from llmroof.render.basis import arithmetics, basis, defaults_sentence, price_basis
+from llmroof.render.basis import NOTHING, arithmetics, basis, defaults_sentence, price_basis
 from llmroof.render.page import Grid, Item, Line, Page, grid, heading, page
 from llmroof.render.record import shape
 from llmroof.render.why import phase_sentence, ridge_sentence
 
+#: the options of the question as they were given
+Asked: TypeAlias = Mapping[str, Any]
 _LEVERS_SHOWN: Final = 3
 
 
-def estimate_page(estimate: Estimate) -> Page:
+def estimate_page(estimate: Estimate, asked: Asked = NOTHING) -> Page:
     """One point: a screen of text. Several: one row per point."""
     if shape(estimate):
-        return sweep_page(estimate)
+        return sweep_page(estimate, asked)
     if not estimate.fits:
-        return no_fit_page(estimate)
+        return no_fit_page(estimate, asked)
     return page(
         [
             *title(estimate),
@@ -31,7 +34,7 @@ def estimate_page(estimate: Estimate) -> Page:
             Line(phase_sentence("prefill", estimate.prefill)),
             Line(f"{phase_sentence('decode', estimate.decode)} {ridge_sentence(estimate)}"),
             *moves(estimate),
-            *assumptions(estimate),
+            *assumptions(estimate, asked),
         ]
     )
 
@@ -141,10 +144,10 @@ def _change(name: str, new: Estimate, old: Estimate, field: str) -> str:
     return f"{name} {float(after / before - 1):+.0%}"
 
 
-def assumptions(estimate: Estimate) -> list[Item]:
+def assumptions(estimate: Estimate, asked: Asked) -> list[Item]:
     """Defaults, resolved names, and where peak, bandwidth and price come from."""
     hardware = estimate.deployment.hardware
-    said = [line["text"] for line in basis(estimate) if line["source"] is None]
+    said = [line["text"] for line in basis(estimate, asked) if line["source"] is None]
     peaks = ", ".join(
         f"{kind} {units.show(hardware.peak(kind), 'FLOP/s')}" for kind in arithmetics(estimate)
     )
@@ -174,7 +177,7 @@ def _basis_of_times(estimate: Estimate) -> list[Item]:
     ]
 
 
-def no_fit_page(estimate: Estimate) -> Page:
+def no_fit_page(estimate: Estimate, asked: Asked) -> Page:
     """What is needed, what is there, and the ways out as commands."""
     memory = estimate.memory
     rows = [
@@ -198,18 +201,18 @@ def no_fit_page(estimate: Estimate) -> Page:
         heading("Ways out (each checked)" if ways else "No single change makes it fit"),
     ]
     for way in ways:
-        items.append(Line(f"  {levers.command(estimate, way.change)}", hang=4))
+        items.append(Line(f"  {levers.command(estimate, asked, way.change)}", hang=4))
     sentence = defaults_sentence(estimate)
     return page([*items, *([Line(""), Line(f"- {sentence}", hang=2)] if sentence else [])])
 
 
-def sweep_page(estimate: Estimate) -> Page:
+def sweep_page(estimate: Estimate, asked: Asked) -> Page:
     """One row per point."""
     from llmroof.render.table import rows
 
     header = ("batch", "in", "out", "TTFT", "TPOT", "tokens/s", "USD/M out", "decode", "fits")
     body = [_sweep_row(row) for row in rows(estimate)]
-    said = [line["text"] for line in basis(estimate) if line["source"] is None]
+    said = [line["text"] for line in basis(estimate, asked) if line["source"] is None]
     notes = [Line(f"- {text}", hang=2) for text in said]
     return page(
         [deployment_line(estimate), grid(header, body, ">" * len(header)), Line(""), *notes]

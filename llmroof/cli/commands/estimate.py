@@ -21,19 +21,19 @@ def command(asked: dict[str, Any], target: Target) -> int:
     Exit code 1 when the model does not fit; the answer then names the ways out.
     A range (--batch 1:512:x2) gives one row per point.
     """
-    from llmroof.cli.ask import ask
+    from llmroof.cli.ask import ask, given
 
     result = ask(asked)
 
     def page() -> Any:
         from llmroof.render.report import estimate_page
 
-        return estimate_page(result)
+        return estimate_page(result, given(asked))
 
     def document() -> Any:
         from llmroof.render.record import estimate_document
 
-        return estimate_document(result)
+        return estimate_document(result, given(asked))
 
     def rows() -> Any:
         from llmroof.render.table import rows as table

@@ -1,0 +1,231 @@
+"""Derivations of a phase: FLOP and bytes of its operators, the roof that binds, the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmroof import units
+from llmroof.engine.estimate import Estimate
+from llmroof.engine.passes import decode_pass, prefill_pass
+from llmroof.engine.phases import OperatorCost, PhaseEstimate
+from llmroof.operators import Step as Pass
+from llmroof.render.basis import cite
+from llmroof.render.derive import Quantity, Section, Step, identifier, number, same, unique
+from llmroof.render.page import Grid, Line, grid
+
+_MATMUL = "m tokens through a k × n matrix"
+_PARTS = (
+    ("weight_bytes", "weights"),
+    ("kv_bytes", "KV_cache"),
+    ("activation_bytes", "activations"),
+)
+
+
+def prefill_section(estimate: Estimate) -> Section:
+    """The pass over all prompts."""
+    work, run = estimate.workload, estimate.deployment.run
+    words = (
+        f"  One pass over {work.batch:,.0f} × {work.input_len:,.0f} prompt tokens; "
+        f"logits for the last position of each sequence only."
+    )
+    return _section("prefill", "Prefill", words, estimate, prefill_pass(work, run.plan)[0])
+
+
+def decode_section(estimate: Estimate) -> Section:
+    """One step at the mean context of the answer."""
+    work, run = estimate.workload, estimate.deployment.run
+    context = work.input_len + work.output_len / 2
+    how = "one new token each" if run.kv_cache else "recomputing all of it"
+    words = (
+        f"  One step of {work.batch:,.0f} sequences, {how}, at the mean context "
+        f"{work.input_len:,.0f} + {work.output_len:,.0f} / 2 = {context:,.0f}."
+    )
+    return _section("decode", "Decode step", words, estimate, decode_pass(work, run)[0])
+
+
+def _section(name: str, title: str, words: str, estimate: Estimate, work: Pass) -> Section:
+    phase: PhaseEstimate = getattr(estimate, name)
+    flops = flop_steps(phase, work)
+    items: list[Any] = [Line(words, hang=2), operator_table(phase), *flops]
+    items += [*_totals(phase, flops), *_roof(phase, estimate), *_time(phase, estimate)]
+    return Section(name, title, tuple(items))
+
+
+def flop_steps(phase: PhaseEstimate, work: Pass) -> list[Step]:
+    """FLOP of every operator that has any, over all its runs on one device."""
+    steps = [
+        _flop_step(cost, work)
+        for cost in phase.operators
+        if float(cost.operator.flop) and cost.operator.compute != "network"
+    ]
+    names = unique([step.name for step in steps])
+    return [step._replace(name=name) for step, name in zip(steps, names, strict=True)]
+
+
+def _flop_step(cost: OperatorCost, work: Pass) -> Step:
+    operator, shape = cost.operator, cost.operator.shape
+    count = {"layers": number(operator.count)}
+    result = number(operator.flop * operator.count, "FLOP")
+    if {"m", "n", "k"} <= set(shape) and same(
+        float(2 * shape["m"] * shape["n"] * shape["k"]), float(operator.flop)
+    ):
+        given = {key: number(shape[key]) for key in ("m", "n", "k")}
+        return Step(operator.name, "2 * m * n * k * layers", given | count, result, _MATMUL)
+    pairs = float(work.pairs())
+    if {"batch", "heads", "head_dim"} <= set(shape) and same(
+        float(4 * shape["batch"] * shape["heads"] * shape["head_dim"] * pairs),
+        float(operator.flop),
+    ):
+        given = {key: number(shape[key]) for key in ("batch", "heads", "head_dim")}
+        given |= {"new": number(work.new_tokens), "past": number(work.past_tokens)}
+        formula = "4 * batch * heads * head_dim * (new * past + new * (new + 1) / 2) * layers"
+        return Step(operator.name, formula, given | count, result)
+    given = {"FLOP_per_run": number(operator.flop, "FLOP")}
+    return Step(operator.name, "FLOP_per_run * layers", given | count, result)
+
+
+def operator_table(phase: PhaseEstimate) -> Grid:
+    """Every operator that counts: FLOP, bytes, and the time at each roof."""
+    rows = []
+    for cost in phase.operators:
+        operator, limit = cost.operator, cost.limit
+        if float(operator.flop) or float(operator.network_bytes):
+            rows.append(
+                (
+                    operator.name,
+                    units.show(float(operator.flop * operator.count), "FLOP"),
+                    units.show(float(operator.bytes * operator.count), "B"),
+                    units.show(float(limit.compute), "s"),
+                    units.show(float(limit.memory), "s"),
+                    units.show(float(cost.times.total), "s"),
+                )
+            )
+    header = ("operator", "FLOP", "bytes", "FLOP/peak", "bytes/bandw.", "taken")
+    return grid(header, rows)
+
+
+def _totals(phase: PhaseEstimate, flops: Sequence[Step]) -> list[Step]:
+    """FLOP and bytes of one device, and of the deployment where that differs."""
+    names = [identifier(step.name) for step in flops]
+    device = sum(step.result.value for step in flops)
+    found = [
+        Step(
+            "FLOP",
+            " + ".join(names),
+            {name: step.result for name, step in zip(names, flops, strict=True)},
+            number(device, "FLOP"),
+        )
+    ]
+    parts = {
+        name: number(sum(getattr(c.operator, key) * c.operator.count for c in phase.operators), "B")
+        for key, name in _PARTS
+    }
+    moved = sum(part.value for part in parts.values())
+    found.append(Step("bytes", " + ".join(parts), parts, number(moved, "B")))
+    if not same(device, float(phase.flop)):
+        times = number(float(phase.flop) / device)
+        found.append(
+            Step(
+                "FLOP of all GPUs",
+                "FLOP * shares",
+                {"FLOP": number(device, "FLOP"), "shares": times},
+                number(phase.flop, "FLOP"),
+            )
+        )
+    return found
+
+
+def _roof(phase: PhaseEstimate, estimate: Estimate) -> list[Step]:
+    """Arithmetic intensity against the ridge point."""
+    hardware = estimate.deployment.hardware
+    bandwidth = number(
+        hardware.memory.bandwidth, "B/s", hardware_source(estimate, "memory.bandwidth")
+    )
+    flop = sum(float(c.operator.flop * c.operator.count) for c in phase.operators)
+    moved = sum(float(c.operator.bytes * c.operator.count) for c in phase.operators)
+    peak = _joint_peak(phase, estimate)
+    return [
+        Step(
+            "intensity",
+            "FLOP / bytes",
+            {"FLOP": number(flop, "FLOP"), "bytes": number(moved, "B")},
+            number(phase.arithmetic_intensity, ""),
+            "FLOP per byte",
+        ),
+        Step(
+            "ridge point",
+            "peak / bandwidth",
+            {"peak": peak, "bandwidth": bandwidth},
+            number(phase.ridge_point, ""),
+            "below it the phase is memory-bound",
+        ),
+    ]
+
+
+def _joint_peak(phase: PhaseEstimate, estimate: Estimate) -> Quantity:
+    """The peak of the arithmetic in use; of several, the rate of their mix."""
+    hardware = estimate.deployment.hardware
+    kinds = {c.operator.compute for c in phase.operators if float(c.operator.flop)}
+    kinds -= {"network"}
+    value = float(phase.ridge_point) * hardware.memory.bandwidth
+    if len(kinds) != 1:
+        return number(value, "FLOP/s", f"{' and '.join(sorted(kinds))} as mixed here")
+    (kind,) = kinds
+    return number(value, "FLOP/s", hardware_source(estimate, f"compute.{kind}"))
+
+
+def _time(phase: PhaseEstimate, estimate: Estimate) -> list[Any]:
+    """The limit, the expected time, and what part of each roof that is."""
+    rounds_apart = estimate.deployment.run.plan.pp > 1
+    limits = [c.limit for c in phase.operators]
+    compute = sum(float(limit.compute) for limit in limits)
+    memory = sum(float(limit.memory) for limit in limits)
+    found: list[Any] = [
+        Line(
+            f"  at the limit = each operator's longest time, added up = "
+            f"{units.show(float(phase.roofline_time), 's', 4)}",
+            hang=4,
+        )
+    ]
+    if estimate.deployment.calibration is not None:
+        found.append(Line(f"  expected = {units.show(float(phase.time), 's', 4)}: {_extra(phase)}"))
+        found[-1] = found[-1]._replace(hang=4)
+    if rounds_apart:
+        shares = f"MFU {phase.mfu:.1%}, MBU {phase.mbu:.1%}"
+        return [*found, Line(f"  {shares} (pipeline stages wait for each other)")]
+    time = number(phase.time, "s")
+    found.append(
+        Step(
+            "MFU",
+            "compute_time / time",
+            {"compute_time": number(compute, "s"), "time": time},
+            number(phase.mfu),
+        )
+    )
+    found.append(
+        Step(
+            "MBU",
+            "memory_time / time",
+            {"memory_time": number(memory, "s"), "time": time},
+            number(phase.mbu),
+        )
+    )
+    return found
+
+
+def _extra(phase: PhaseEstimate) -> str:
+    """What the expected time adds to the limit."""
+    overhead = units.show(float(phase.times.overhead), "s")
+    return (
+        f"kernels reach a part of each peak (compute alone "
+        f"{units.show(float(phase.times.compute), 's')}, memory alone "
+        f"{units.show(float(phase.times.memory), 's')}) and {overhead} go into starting them"
+    )
+
+
+def hardware_source(estimate: Estimate, path: str) -> str:
+    """The spec file and the source of one of its figures."""
+    hardware = estimate.deployment.hardware
+    source = hardware.source(path)
+    return f"{hardware.id}.yaml ({source.title if source else cite(source) or 'no source'})"

@@ -1,0 +1,192 @@
+"""Every fault a user can cause: one line on stderr, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from llmroof.cli.main import cli
+
+#: arguments -> a part of the message
+FAULTS: list[tuple[list[str], str]] = [
+    (["estimate", "--gpu", "a1000"], "unknown GPU 'a1000'; did you mean 'a100'?"),
+    (["estimate", "--gpu", "zzzzzzzz"], "unknown GPU 'zzzzzzzz' (see llmroof gpus)"),
+    (["estimate", "--model", "llama-3.1-9b"], "did you mean 'llama-3.1-8b'?"),
+    (["estimate", "--model", "zzz"], "see llmroof models"),
+    (["estimate", "--gpu", ""], "is empty"),
+    (["estimate", "--gpu", "no/such.yaml"], "no such GPU file: 'no/such.yaml'"),
+    (["estimate", "--model", "no/such.json"], "no such model"),
+    (["estimate", "--gpu", "x" * 5000], "unknown GPU"),
+    (["estimate", "--gpu", "a\x00b"], "unknown GPU"),
+    (["estimate", "--batch", "0"], "0 is not between 1 and 1000000000"),
+    (["estimate", "--batch", "-3"], "-3 is not between 1 and 1000000000"),
+    (["estimate", "--batch", "1.5"], "'1.5' is not a whole number or a range"),
+    (["estimate", "--batch", "nan"], "'nan' is not a whole number or a range"),
+    (["estimate", "--batch", "lots"], "'lots' is not a whole number or a range"),
+    (["estimate", "--batch", "1" + "0" * 30], "is not a whole number"),
+    (["estimate", "--batch", ""], "is not a whole number"),
+    (["estimate", "--batch", "1:9:x1"], "never reaches the end"),
+    (["estimate", "--batch", "1:99999", "--isl", "1:99"], "points, more than 100000"),
+    (["estimate", "--input-len", "0"], "0 is not between"),
+    (["estimate", "--output-len", "-1"], "-1 is not between"),
+    (["estimate", "--input-len", "200000"], "beyond the 131072 that Llama 3.1 8B was made for"),
+    (["estimate", "--tp", "0"], "0 is not in the range"),
+    (["estimate", "--tp", "two"], "'two' is not a valid integer"),
+    (["estimate", "--tp", "3"], "tp=3 does not divide the 32 attention heads"),
+    (["estimate", "--pp", "99"], "pp=99 is more than the 32 layers"),
+    (["estimate", "--num-gpus", "3", "--tp", "2"], "num_gpus=3"),
+    (["estimate", "--precision", "fp9"], "unknown precision 'fp9'; did you mean 'fp"),
+    (["estimate", "--weights", "int5"], "unknown number format 'int5'; did you mean 'int"),
+    (["estimate", "--kv-cache-dtype", "tiny"], "unknown number format 'tiny'"),
+    (["estimate", "--gpu", "a100", "--precision", "fp8"], "has no fp8 arithmetic"),
+    (["estimate", "--engine", "vlm"], "unknown engine 'vlm'; did you mean 'vllm'?"),
+    (["estimate", "--attention", "slow"], "'slow' is not one of 'flash', 'naive'"),
+    (["estimate", "--format", "xml"], "'xml' is not one of"),
+    (["estimate", "--price", "free"], "'free' is not a valid float"),
+    (["estimate", "--price", "-1"], "price must be zero or more"),
+    (["estimate", "--price", "nan"], "price must be zero or more"),
+    (["estimate", "--price", "inf"], "price must be zero or more"),
+    (["estimate", "--gpu-memory-utilization", "0"], "gpu_memory_utilization must be above 0"),
+    (["estimate", "--gpu-memory-utilization", "nan"], "gpu_memory_utilization must be above 0"),
+    (["estimate", "--gpu-memory-utilization", "90"], "gpu_memory_utilization must be above 0"),
+    (["estimate", "--specs", "/no/such/folder"], "/no/such/folder"),
+    (["estimate", "--colour"], "No such option"),
+    (["estimate", "stray"], "unexpected extra argument"),
+    (["estimate", "--batch"], "requires an argument"),
+    (["estimate", "-o", "/no/such/folder/x.json"], "does not exist"),
+    (["estimate", "-o", "/"], "is a folder: name a file"),
+    (["layers", "--batch", "1,2"], "layers takes one value for --batch, not 2"),
+    (["explain", "--isl", "1:4"], "explain takes one value for --input-len, not 4"),
+    (["explain", "--section", "poem"], "'poem' is not one of"),
+    (["kv", "--contexts", "0"], "0 is not between"),
+    (["kv", "--contexts", "999999999"], "beyond the 131072"),
+    (["plot"], "Missing option '--output' / '-o'"),
+    (["plot", "-o", "/no/such/folder/x.png"], "does not exist"),
+    (["gpus", "show"], "Missing argument"),
+    (["gpus", "show", "h1000"], "unknown GPU 'h1000'"),
+    (["gpus", "--sort", "beauty"], "'beauty' is not one of"),
+    (["models", "show", "llama"], "unknown model 'llama'"),
+    (["estimat"], "No such command 'estimat'"),
+    (["--nope"], "No such option"),
+]
+
+
+def fault(arguments: list[str]) -> str:
+    """The message, checked to be the only thing there is."""
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("Error: ")
+    assert "Traceback" not in lines[0]
+    assert "unexpected Runtime" not in lines[0]
+    return lines[0]
+
+
+@pytest.mark.parametrize(("arguments", "message"), FAULTS, ids=lambda v: " ".join(v)[:60])
+def test_fault(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in fault(arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+GOOD = (
+    b"name: A\nmemory: {capacity: 80 GB, bandwidth: 1 TB/s}\ncompute: {bf16: 9 TFLOP/s}\n"
+    b"sources: [{of: [memory, compute], title: a note}]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"name: [", "is not valid YAML"),
+        (b"name: \xff\xfe", "is not UTF-8"),
+        (b"nome: x", "unknown key; did you mean 'name'?"),
+        (b"name: A\nname: B", "stands here twice"),
+        (b"a: &x [1]\nb: *x", "anchors and aliases"),
+        (GOOD.replace(b"80 GB", b"-80 GB"), "memory.capacity: "),
+        (GOOD.replace(b"80 GB", b"80 TFLOP"), "unit 'TFLOP' measures FLOP, but B is due"),
+        (GOOD.replace(b"80 GB", b"80"), "memory.capacity: "),
+        (GOOD.replace(b"[memory, compute]", b"[memory]"), "compute.bf16: has no source"),
+    ],
+)
+def test_bad_hardware_file(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content)
+    line = fault(["estimate", "--gpu", str(file)])
+    assert message in line
+    assert "bad.yaml" in line
+
+
+def test_bad_model_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"model_type": "llama",')
+    assert "config.json" in fault(["estimate", "--model", str(file)])
+
+
+def test_unreadable_folder_is_no_file(tmp_path: Path) -> None:
+    assert "cannot be read" in fault(["estimate", "--gpu", str(tmp_path)])
+
+
+def test_read_only_folder(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.chmod(0o500)
+    assert "cannot write" in fault(["estimate", "-o", str(tmp_path / "x.json")])
+
+
+def test_a_fault_of_ours_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody thought of: no traceback unless LLMROOF_DEBUG asks for it."""
+    import llmroof.cli.ask
+
+    def broken(_: object) -> None:
+        raise RuntimeError("out of\nluck")
+
+    monkeypatch.setattr(llmroof.cli.ask, "ask", broken)
+    monkeypatch.delenv("LLMROOF_DEBUG", raising=False)
+    result = CliRunner().invoke(cli, ["estimate"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: unexpected RuntimeError: out of luck")
+    assert len(result.stderr.splitlines()) == 1
+    monkeypatch.setenv("LLMROOF_DEBUG", "1")
+    assert isinstance(CliRunner().invoke(cli, ["estimate"]).exception, RuntimeError)
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    command = line.replace("llmroof", f"{sys.executable} -m llmroof")
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
+def test_closed_pipe_is_no_fault() -> None:
+    done = shell("llmroof gpus --format json | head -c 10")
+    assert done.stdout == '{\n  "schem'
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk() -> None:
+    done = shell("llmroof gpus > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "Error: cannot write: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
+def test_a_terminal_without_utf8() -> None:
+    done = shell("PYTHONIOENCODING=ascii llmroof estimate --gpu a100 --batch 32")
+    assert done.returncode == 0
+    assert done.stdout.isascii()
+    assert "6.1x left of the ridge" in done.stdout

@@ -1,0 +1,183 @@
+"""The derivations: each formula gives the estimate's figure, on paper as in the program."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from llmroof import units
+from llmroof.cli.main import cli
+from llmroof.render.explain import SECTIONS
+
+QUESTIONS = [
+    ["--gpu", "a100", "--batch", "32"],
+    ["--gpu", "a100", "--batch", "32", "--limit"],
+    ["--gpu", "h100", "--precision", "fp8", "--kv-cache-dtype", "fp8", "-b", "64"],
+    ["--gpu", "h100", "--precision", "w4a16"],
+    ["--model", "llama-3.1-70b", "--gpu", "h100", "-tp", "4", "-b", "8"],
+    ["--model", "llama-3.1-70b", "--gpu", "h100", "-tp", "2", "-pp", "2", "-b", "8"],
+    ["--model", "llama-3.1-8b", "--gpu", "h100", "-dp", "2", "-b", "8"],
+    ["--model", "gpt2", "--gpu", "t4", "--isl", "100", "--osl", "20"],
+    ["--model", "mistral-7b", "--gpu", "l4", "--isl", "8000", "-b", "4", "--price", "1"],
+    ["--gpu", "h200", "--no-kv-cache"],
+    ["--gpu", "h200", "--attention", "naive"],
+    ["--gpu", "h200", "--fusion", "none"],
+    ["--gpu", "h200", "-b", "4096"],
+]
+
+
+def explained(arguments: list[str], *more: str) -> Any:
+    result = CliRunner().invoke(cli, ["explain", *arguments, *more, "--format", "json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def figures(arguments: list[str]) -> Any:
+    return json.loads(CliRunner().invoke(cli, ["estimate", *arguments, "--format", "json"]).stdout)
+
+
+def evaluate(formula: str, inputs: dict[str, float]) -> float:
+    """Plain arithmetic; the names stand for the numbers put in."""
+    known = {"max": max, "min": min, "ceil": math.ceil, "floor": math.floor}
+    return float(eval(formula, {"__builtins__": {}}, known | inputs))
+
+
+@pytest.mark.parametrize("arguments", QUESTIONS, ids=" ".join)
+def test_every_formula_gives_its_result(arguments: list[str]) -> None:
+    found = explained(arguments)
+    assert [section["name"] for section in found["sections"]] == list(SECTIONS)
+    count = 0
+    for section in found["sections"]:
+        for step in section["steps"]:
+            inputs = {name: given["value"] for name, given in step["inputs"].items()}
+            assert set(re.findall(r"[A-Za-z_]\w*", step["formula"])) <= {*inputs, "min"}
+            value = evaluate(step["formula"], inputs)
+            assert value == pytest.approx(step["result"], rel=1e-9), step
+            count += 1
+    assert count > 20
+
+
+@pytest.mark.parametrize("arguments", QUESTIONS, ids=" ".join)
+def test_results_are_those_of_the_estimate(arguments: list[str]) -> None:
+    found, whole = explained(arguments), figures(arguments)
+    by_name = {
+        (section["name"], step["name"]): step["result"]
+        for section in found["sections"]
+        for step in section["steps"]
+    }
+    same = {
+        ("weights", "parameters"): whole["model"]["parameters"],
+        ("weights", "weights"): whole["model"]["weights_bytes"],
+        ("kv", "KV per token"): whole["model"]["kv_cache_bytes_per_token"],
+        ("memory", "memory per GPU"): whole["memory"]["total_bytes"],
+        ("serving", "latency"): whole["serving"]["e2e_latency_s"],
+        ("serving", "output tokens/s"): whole["serving"]["output_tokens_per_s"],
+        ("cost", "USD per million output tokens"): whole["cost"]["usd_per_million_output_tokens"],
+        ("cost", "USD per million input tokens"): whole["cost"]["usd_per_million_input_tokens"],
+    }
+    for phase in ("prefill", "decode"):
+        flop = "FLOP of all GPUs" if (phase, "FLOP of all GPUs") in by_name else "FLOP"
+        same[phase, flop] = whole[phase]["flop"]
+        same[phase, "intensity"] = whole[phase]["arithmetic_intensity"]
+        same[phase, "ridge point"] = whole[phase]["ridge_point"]
+        if (phase, "MFU") in by_name:
+            same[phase, "MFU"] = whole[phase]["mfu"]
+            same[phase, "MBU"] = whole[phase]["mbu"]
+    for key, value in same.items():
+        if value is not None:
+            assert by_name[key] == pytest.approx(value, rel=1e-12), key
+
+
+NUMBER = r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
+#: a number with a unit that units.py knows, or a bare one
+QUANTITY = re.compile(rf"({NUMBER}) ([kMGTPmun]?(?:FLOP/s|B/s|FLOP|B|s|USD)\b)|({NUMBER})")
+DIMENSIONS = {"FLOP/s": "FLOP/s", "B/s": "B/s", "FLOP": "FLOP", "B": "B", "s": "s", "USD": "USD"}
+
+
+def read(match: re.Match[str]) -> str:
+    """The quantity as an SI number in a Python expression."""
+    amount, unit, bare = match.groups()
+    if bare:
+        return bare.replace(",", "")
+    end = max((name for name in DIMENSIONS if unit.endswith(name)), key=len)
+    return repr(units.parse(f"{amount.replace(',', '')} {unit}", DIMENSIONS[end]))
+
+
+def paper(text: str) -> list[tuple[str, float, float]]:
+    """(line, left side recomputed, right side) of every printed `numbers = result`."""
+    joined: list[str] = []
+    for line in text.splitlines():
+        fresh = line.startswith("    = ") or re.match(r"  \S", line)
+        if fresh or not joined or not line.startswith("      "):
+            joined.append(line.strip())
+        else:
+            joined[-1] += " " + line.strip()
+    found = []
+    for line in joined:
+        parts = [re.sub(r" \(FLOP per byte\)$", "", part.strip()) for part in line.split(" = ")]
+        parts = [part.removeprefix("= ") for part in parts]
+        if line.endswith("."):  # a sentence, not a derivation
+            continue
+        expressions = [QUANTITY.sub(read, part).replace("×", "*") for part in parts[-2:]]
+        if len(parts) >= 2 and all(re.fullmatch(r"[-+*/(). \de]+", e) for e in expressions):
+            left, right = (float(eval(e, {"__builtins__": {}})) for e in expressions)
+            found.append((line, left, right))
+    return found
+
+
+@pytest.mark.parametrize("arguments", QUESTIONS[:9], ids=" ".join)
+def test_the_printed_arithmetic_can_be_done_on_paper(arguments: list[str]) -> None:
+    """Four digits are printed, so that a product of several is right to three."""
+    result = CliRunner().invoke(cli, ["explain", *arguments])
+    assert result.exit_code == 0
+    checked = paper(result.stdout)
+    assert len(checked) > 20
+    for line, left, right in checked:
+        assert left == pytest.approx(right, rel=2e-3), line
+
+
+def test_it_is_readable() -> None:
+    text = CliRunner().invoke(cli, ["explain", "--gpu", "a100", "--batch", "32"]).stdout
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 160
+    for word in (
+        "8,030,261,248",
+        "2 × 32 × 8 × 128 × 2 B = 131.1 kB",
+        "a100-sxm-80gb.yaml",
+        "llama-3.1-8b.yaml",
+        "Why decode is memory-bound",
+        "What KV caching trades",
+        "--precision w4a16",
+    ):
+        assert word in text, word
+
+
+def test_one_section_alone() -> None:
+    found = explained(QUESTIONS[0], "--section", "kv", "--section", "cost")
+    assert [section["name"] for section in found["sections"]] == ["kv", "cost"]
+
+
+def test_precisions_that_the_device_lacks_are_left_out() -> None:
+    text = CliRunner().invoke(cli, ["explain", "--gpu", "a100", "--section", "model"]).stdout
+    assert "--precision fp8" not in text
+    text = CliRunner().invoke(cli, ["explain", "--gpu", "h100", "--section", "model"]).stdout
+    assert "--precision fp8" in text
+
+
+def test_the_largest_batch_is_the_largest() -> None:
+    """The sentence gives both sides; they straddle the capacity."""
+    text = CliRunner().invoke(cli, ["explain", "--gpu", "a100", "--section", "memory"]).stdout
+    held, there, more = (float(n) for n in re.findall(r"(\d+\.\d+) GB", text)[-3:])
+    assert held <= there < more
+
+
+def test_csv_has_one_row_per_derivation() -> None:
+    result = CliRunner().invoke(cli, ["explain", *QUESTIONS[0], "--format", "csv"])
+    steps = sum(len(section["steps"]) for section in explained(QUESTIONS[0])["sections"])
+    assert len(result.stdout.splitlines()) == steps + 1
