@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from llmroof.calibration.load import load_calibration, load_engine
-from llmroof.engine.estimate import Deployment, Estimate, Workload, memory_of
+from llmroof.engine.deployment import Deployment, Workload
+from llmroof.engine.estimate import Estimate, memory_of
 from llmroof.engine.grid import estimate_grid
-from llmroof.engine.plans import check_plan, growing_plans
-from llmroof.engine.roofline import require_support
+from llmroof.engine.loaded import estimate_load
+from llmroof.engine.plans import growing_plans
+from llmroof.engine.serving import LOADS, Load
 from llmroof.errors import InputError
-from llmroof.models.load import load_model
 from llmroof.models.model import Model
-from llmroof.operators import Execution, Number, Plan
-from llmroof.operators.execution import ATTENTION, FUSION
-from llmroof.specs.hardware import Hardware, load_hardware
-from llmroof.specs.precision import Precision, recipe
+from llmroof.operators import Number
+from llmroof.resolve import DEFAULTS, deploy, resolve_precision, whole
+from llmroof.specs.hardware import Hardware
 
-#: what a question that leaves something out is asked with
-DEFAULTS: Final[Mapping[str, Any]] = {
-    "model": "llama-3.1-8b",
-    "gpu": "h100",
-    "batch": 1,
-    "input_len": 1024,
-    "output_len": 256,
-    "engine": "generic",
-}
+__all__ = ["DEFAULTS", "check_context", "deploy", "estimate", "resolve_precision", "smallest_plan"]
+
 #: largest number of devices that a plan left open may grow to
 _MAX_GPUS: Final = 64
+#: options that have a default worth telling when they are left out
+_TOLD: Final = ("precision", "weights", "activations", "kv_cache_dtype", "price", "engine")
 
 
 def estimate(
@@ -42,126 +35,93 @@ def estimate(
     batch: Number = None,
     input_len: Number = None,
     output_len: Number = None,
+    concurrency: Number = None,
+    request_rate: Number = None,
+    load: str = "closed",
+    random_lengths: bool = False,
+    prefix_hit_rate: float = 0.0,
+    chunked_prefill: int | None = None,
     **options: Any,
 ) -> Estimate:
     """Latency, throughput, memory and cost of serving a model on accelerators.
 
     `model` and `gpu` are names (as on the command line) or loaded values; `batch`,
-    `input_len` and `output_len` are numbers or arrays that broadcast, and every figure
-    of the result has their joint shape. Further `options` are those of `deploy`.
-    All figures are SI: seconds, bytes, FLOP, USD. Raises LlmroofError.
+    `input_len`, `output_len`, `concurrency` and `request_rate` are numbers or arrays
+    that broadcast, and every figure of the result has their joint shape. `batch` asks
+    for one static batch; `concurrency` (requests in flight) or `request_rate`
+    (requests/s, Poisson) for a server under load, `load` being "closed" or "burst" (as
+    benchmarks start). `chunked_prefill` tokens a pass split a static prefill. Further
+    `options` are those of `deploy`. All figures are SI: seconds, bytes, FLOP, USD.
+    Raises LlmroofError.
     """
     deployment, notes = deploy(model=model, gpu=gpu, **options)
-    given = {"batch": batch, "input_len": input_len, "output_len": output_len}
-    numbers = {
-        name: _whole(name, DEFAULTS[name] if value is None else value)
-        for name, value in given.items()
+    lengths = {
+        name: whole(name, DEFAULTS[name] if value is None else value)
+        for name, value in (("input_len", input_len), ("output_len", output_len))
     }
-    work = Workload(**numbers)
+    if not 0 <= prefix_hit_rate < 1:
+        raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {prefix_hit_rate:g}")
+    chunk = None if chunked_prefill is None else whole("chunked_prefill", chunked_prefill)
+    together = _together(batch, concurrency, request_rate)
+    work = Workload(together, **lengths, prefix_hit_rate=prefix_hit_rate, chunk_tokens=chunk)
     check_context(deployment.model, work)
-    if _plan_is_open(options):
+    if all(options.get(name) is None for name in ("num_gpus", "tp", "pp", "dp", "ep")):
         deployment, found = smallest_plan(deployment, work)
         notes = (*notes, *found)
-    asked = {"model": model, "gpu": gpu, **given, **options}
-    defaults = tuple(name for name, value in asked.items() if value is None)
-    missing = tuple(
-        name
-        for name in ("precision", "weights", "activations", "kv_cache_dtype", "price", "engine")
-        if name not in options
-    )
-    result = estimate_grid(deployment, work)
-    return replace(result, defaults=(*defaults, *missing), notes=notes)
-
-
-def deploy(
-    *,
-    model: str | Model | None = None,
-    gpu: str | Hardware | None = None,
-    precision: str | None = None,
-    weights: str | None = None,
-    activations: str | None = None,
-    kv_cache_dtype: str | None = None,
-    num_gpus: int | None = None,
-    tp: int | None = None,
-    pp: int | None = None,
-    dp: int | None = None,
-    ep: int | None = None,
-    price: float | None = None,
-    limit: bool = False,
-    engine: str | None = None,
-    attention: str = "flash",
-    fusion: str = "fused",
-    kv_cache: bool = True,
-    gpu_memory_utilization: float | None = None,
-) -> tuple[Deployment, tuple[str, ...]]:
-    """A deployment from names and numbers, and what was decided on the way."""
-    loaded = model if isinstance(model, Model) else load_model(model or DEFAULTS["model"])
-    hardware = gpu if isinstance(gpu, Hardware) else load_hardware(gpu or DEFAULTS["gpu"])
-    chosen, notes = resolve_precision(loaded, hardware, precision)
-    chosen = chosen.with_parts(weights, activations, kv_cache_dtype)
-    require_support(hardware, chosen)
-    _one_of("attention", attention, ATTENTION)
-    _one_of("fusion", fusion, FUSION)
-    plan = make_plan(num_gpus, tp, pp, dp, ep)
-    check_plan(loaded, plan)
-    rules = load_engine(engine or DEFAULTS["engine"])
-    if gpu_memory_utilization is not None:
-        if not 0 < gpu_memory_utilization <= 1:
-            raise InputError(
-                f"gpu_memory_utilization must be above 0 and at most 1, "
-                f"not {gpu_memory_utilization:g}"
-            )
-        rules = replace(rules, utilization=gpu_memory_utilization)
-    if price is not None and not (price >= 0 and math.isfinite(price)):
-        raise InputError(f"price must be zero or more USD per GPU-hour, not {price:g}")
-    listed = hardware.price.usd_per_hour if hardware.price else None
-    deployment = Deployment(
-        loaded,
-        hardware,
-        Execution(chosen, plan, attention, fusion, kv_cache),
-        rules,
-        None if limit else load_calibration(),
-        listed if price is None else price,
-        engine or DEFAULTS["engine"],
-    )
-    return deployment, notes
-
-
-def resolve_precision(
-    model: Model, hardware: Hardware, name: str | None
-) -> tuple[Precision, tuple[str, ...]]:
-    """The named recipe, or what the checkpoint stores; 16-bit parts in what the device has."""
-    base = model.precision.base.id
-    swap = base == "bf16" and "bf16" not in hardware.compute and "fp16" in hardware.compute
-    if name is None:
-        if not swap:
-            return model.precision, ()
-        name, note = "fp16", f"{hardware.name} has no bf16: computed in fp16"
-        return recipe(name), (note,)
-    if swap and name.lower() not in ("bf16", "bfloat16"):
-        return recipe(name, "fp16"), ()
-    return recipe(name, base if base == "fp16" and name.lower() != "bf16" else None), ()
-
-
-def make_plan(
-    num_gpus: int | None, tp: int | None, pp: int | None, dp: int | None, ep: int | None
-) -> Plan:
-    """A plan from the degrees given; tp takes up what `num_gpus` leaves."""
-    for name, value in (("num_gpus", num_gpus), ("tp", tp), ("pp", pp), ("dp", dp), ("ep", ep)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be 1 or more, not {value}")
-    stages, ranks = pp or 1, dp or 1
-    if tp is None:
-        tp, rest = divmod(num_gpus or stages * ranks, stages * ranks)
-        if rest or tp < 1:
-            raise InputError(f"num_gpus={num_gpus} is not a multiple of pp x dp = {stages * ranks}")
-    plan = Plan(tp, stages, ranks, ep or 1)
-    if num_gpus is not None and plan.num_gpus != num_gpus:
-        raise InputError(
-            f"num_gpus={num_gpus} contradicts tp x pp x dp = {plan.tp} x {plan.pp} x {plan.dp} "
-            f"= {plan.num_gpus}"
+    if concurrency is None and request_rate is None:
+        result = estimate_grid(deployment, work)
+    else:
+        asked = _load(load, request_rate, concurrency, random_lengths)
+        rate = None if request_rate is None else _positive("request_rate", request_rate)
+        result = estimate_load(
+            deployment, Load(**lengths, **asked, prefix_hit_rate=prefix_hit_rate), rate
         )
-    return plan
+    given = {
+        "model": model,
+        "gpu": gpu,
+        "batch": together if concurrency is not None or request_rate is not None else batch,
+        "input_len": input_len,
+        "output_len": output_len,
+        **options,
+    }
+    return replace(result, defaults=_left_out(given), notes=notes)
+
+
+def _together(batch: Number, concurrency: Number, rate: Number) -> Number:
+    """Sequences to find room for: the batch, the requests in flight, or one to begin with."""
+    asked = [
+        name
+        for name, value in (("batch", batch), ("concurrency", concurrency), ("request_rate", rate))
+        if value is not None
+    ]
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} ask for different things: give one of them")
+    if rate is not None or concurrency is not None:
+        return 1.0
+    return whole("batch", DEFAULTS["batch"] if batch is None else batch)
+
+
+def _load(kind: str, rate: Number, concurrency: Number, random: bool) -> dict[str, Any]:
+    if kind not in LOADS:
+        raise InputError(f"load must be {' or '.join(LOADS)}, not '{kind[:40]}'")
+    if rate is not None:
+        return {"kind": "poisson", "random": random}
+    if kind == "poisson":
+        raise InputError("a Poisson load needs request_rate")
+    return {"kind": kind, "random": random, "concurrency": whole("concurrency", concurrency)}
+
+
+def _positive(name: str, value: Number) -> Number:
+    array = np.asarray(value, dtype=np.float64)
+    if array.size == 0 or not np.all((array > 0) & np.isfinite(array)):
+        raise InputError(f"{name} must be above zero")
+    return float(array) if array.ndim == 0 else array
+
+
+def _left_out(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the inputs that were not given."""
+    missing = tuple(name for name, value in given.items() if value is None)
+    return (*missing, *(name for name in _TOLD if name not in given))
 
 
 def smallest_plan(deployment: Deployment, work: Workload) -> tuple[Deployment, tuple[str, ...]]:
@@ -183,26 +143,3 @@ def check_context(model: Model, work: Workload) -> None:
             f"input_len + output_len = {longest:.0f} tokens is beyond the {model.max_context} "
             f"that {model.name} was made for"
         )
-
-
-def _plan_is_open(options: Mapping[str, Any]) -> bool:
-    return all(options.get(name) is None for name in ("num_gpus", "tp", "pp", "dp", "ep"))
-
-
-def _whole(name: str, value: Number) -> Number:
-    """`value` as float64, scalar or array; InputError unless whole numbers of 1 or more."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} must be a whole number, not '{str(value)[:40]}'") from None
-    if array.size == 0:
-        raise InputError(f"{name} is empty")
-    bad = array[~((array >= 1) & (array <= 1e9) & (array == np.floor(array)))]
-    if bad.size:
-        raise InputError(f"{name} must be a whole number from 1 to 10^9, not {bad.flat[0]:g}")
-    return float(array) if array.ndim == 0 else array
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} must be {' or '.join(choices)}, not '{value[:40]}'")

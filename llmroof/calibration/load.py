@@ -171,13 +171,13 @@ _ENGINES: Final = MapOf(
                 required=True,
             ),
             "hold": Field(Number(0.0, 1.0), "part of an answer that reserves cache", True),
-            "block": Field(Number(1, 1e6, whole=True), "tokens per KV block", required=True),
+            "block": Field(Number(1, 1e9, whole=True), "tokens per KV block", required=True),
             "chunk": Field(Number(1, 1e9, whole=True), "prompt tokens in a step", required=True),
             "max_num_seqs": Field(Number(1, 1e9, whole=True), "sequences at once", required=True),
             "mixes": Field(Flag(), "decode rides along with prefill", required=True),
             "launch": Field(Number(0.1, 10.0), "multiplier on launches", required=True),
             "start": Field(Quantity("s", low=0), "arrival to scheduling", required=True),
-            "lag": Field(Number(0.0, 1000.0), "decode steps before a first token", required=True),
+            "lag": Field(Number(0.0, 500.0), "decode steps before a first token", required=True),
             "queue": Field(
                 Table(
                     {

@@ -7,7 +7,7 @@ against each other and every figure of the answer has their joint shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from llmroof.engine.capacity import MemoryEstimate, memory
@@ -16,16 +16,19 @@ from llmroof.engine.deployment import Deployment, Speculation, Workload
 from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import PhaseEstimate, run_phase
 from llmroof.engine.service import ServingEstimate, serve_static
+from llmroof.engine.serving import Load, Steady, per_token
 from llmroof.operators import Number
 
 __all__ = [
     "CostEstimate",
     "Deployment",
     "Estimate",
+    "Load",
     "MemoryEstimate",
     "PhaseEstimate",
     "ServingEstimate",
     "Speculation",
+    "Steady",
     "Workload",
     "estimate",
     "memory_of",
@@ -44,6 +47,8 @@ class Estimate:
     memory: MemoryEstimate
     serving: ServingEstimate
     cost: CostEstimate
+    steady: Steady | None = None
+    load: Load | None = None
     defaults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -96,19 +101,16 @@ def decode_phase(deployment: Deployment, work: Workload) -> tuple[PhaseEstimate,
     yields `tokens_per_step` of them (Leviathan et al. 2023, section 3.3).
     """
     guess = deployment.speculation
-    new_tokens = 1.0 if guess is None else guess.tokens + 1.0
-    step, schedule = decode_pass(work, deployment.run, new_tokens)
-    hardware, times = deployment.hardware, deployment.time_model
-    phase = run_phase(deployment.model, (step,), deployment.run, hardware, times, schedule)
-    if guess is None:
-        return phase, phase.time
-    drafting = 0.0
-    if guess.draft is not None:
-        one = replace(step, new_tokens=1.0, logits=1.0)
-        drafting = (
-            guess.tokens * run_phase(guess.draft, (one,), deployment.run, hardware, times).time
-        )
-    return phase, (phase.time + drafting) / guess.tokens_per_step
+    step, schedule = decode_pass(work, deployment.run, 1.0 if guess is None else guess.tokens + 1.0)
+    phase = run_phase(
+        deployment.model,
+        (step,),
+        deployment.run,
+        deployment.hardware,
+        deployment.time_model,
+        schedule,
+    )
+    return phase, per_token(deployment, step, phase.time)
 
 
 def memory_of(deployment: Deployment, work: Workload) -> MemoryEstimate:

@@ -19,7 +19,7 @@ the interference; Little 1961; Kwon et al. 2023 (vLLM), section 4, for the KV po
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -72,6 +72,7 @@ class Steady:
     lag: Number
     memory_wait: Number
     step: Number
+    marginal: Number
     slots: Number
 
 
@@ -118,6 +119,7 @@ def serve(deployment: Deployment, load: Load) -> Steady:
         lag=lag,
         memory_wait=memory_wait,
         step=costs.decode,
+        marginal=costs.marginal,
         slots=slots * plan.dp,
     )
 
@@ -143,14 +145,28 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     chunks = np.ceil(fresh / rules.chunk_tokens)
     chunk = Step(1.0, fresh / chunks, cached + (fresh - fresh / chunks) / 2)
     context = load.input_len + load.output_len / 2
-    tokens = Step(running, 1.0, context - 1.0)
+    guess = deployment.speculation
+    new = 1.0 if guess is None else guess.tokens + 1.0
+    tokens = Step(running, new, context - 1.0, new)
     decode = pass_of(deployment, (tokens,)).time
     alone = pass_of(deployment, (chunk,)).time
     if rules.mixes_prefill:
         marginal = chunks * (pass_of(deployment, (tokens, chunk)).time - decode)
     else:
         marginal = chunks * alone
-    return StepCosts(decode, chunks * alone, marginal)
+    return StepCosts(per_token(deployment, tokens, decode), chunks * alone, marginal)
+
+
+def per_token(deployment: Deployment, step: Step, time: Number) -> Number:
+    """Seconds per token of a decode step: with speculation, drafts included, several a step."""
+    guess = deployment.speculation
+    if guess is None:
+        return time
+    if guess.draft is not None:
+        one = replace(step, new_tokens=1.0, logits=1.0)
+        drafter = replace(deployment, model=guess.draft, speculation=None)
+        time = time + guess.tokens * pass_of(drafter, (one,)).time
+    return time / guess.tokens_per_step
 
 
 def pass_of(deployment: Deployment, steps: Sequence[Step]) -> PhaseEstimate:

@@ -1,0 +1,194 @@
+"""Names and numbers -> the values the engine works on; every wrong one is named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from llmroof.calibration.load import EngineRules, load_calibration, load_engine
+from llmroof.engine.deployment import Deployment, Speculation
+from llmroof.engine.plans import check_plan
+from llmroof.engine.roofline import require_support
+from llmroof.errors import InputError
+from llmroof.models.load import load_model
+from llmroof.models.model import Model
+from llmroof.operators import Execution, Number, Plan
+from llmroof.operators.execution import ATTENTION, FUSION
+from llmroof.specs.hardware import Hardware, load_hardware
+from llmroof.specs.precision import Precision, recipe
+
+#: what a question that leaves something out is asked with
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "model": "llama-3.1-8b",
+    "gpu": "h100",
+    "batch": 1,
+    "input_len": 1024,
+    "output_len": 256,
+    "engine": "generic",
+}
+
+
+def deploy(
+    *,
+    model: str | Model | None = None,
+    gpu: str | Hardware | None = None,
+    precision: str | None = None,
+    weights: str | None = None,
+    activations: str | None = None,
+    kv_cache_dtype: str | None = None,
+    num_gpus: int | None = None,
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    price: float | None = None,
+    limit: bool = False,
+    engine: str | None = None,
+    attention: str = "flash",
+    fusion: str = "fused",
+    kv_cache: bool = True,
+    gpu_memory_utilization: float | None = None,
+    max_num_batched_tokens: int | None = None,
+    max_num_seqs: int | None = None,
+    speculative_tokens: int | None = None,
+    acceptance_rate: float | None = None,
+    draft_model: str | Model | None = None,
+    power: float | None = None,
+) -> tuple[Deployment, tuple[str, ...]]:
+    """A deployment from names and numbers, and what was decided on the way."""
+    loaded = (
+        model
+        if isinstance(model, Model)
+        else load_model(DEFAULTS["model"] if model is None else model)
+    )
+    hardware = (
+        gpu if isinstance(gpu, Hardware) else load_hardware(DEFAULTS["gpu"] if gpu is None else gpu)
+    )
+    chosen, notes = resolve_precision(loaded, hardware, precision)
+    chosen = chosen.with_parts(weights, activations, kv_cache_dtype)
+    require_support(hardware, chosen)
+    _one_of("attention", attention, ATTENTION)
+    _one_of("fusion", fusion, FUSION)
+    plan = make_plan(num_gpus, tp, pp, dp, ep)
+    check_plan(loaded, plan)
+    rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
+    _amount("price", price, "USD per GPU-hour")
+    _amount("power", power, "watts per GPU")
+    listed = hardware.price.usd_per_hour if hardware.price else None
+    deployment = Deployment(
+        loaded,
+        hardware,
+        Execution(chosen, plan, attention, fusion, kv_cache),
+        rules,
+        None if limit else load_calibration(),
+        listed if price is None else price,
+        DEFAULTS["engine"] if engine is None else engine,
+        speculate(speculative_tokens, acceptance_rate, draft_model),
+        power,
+    )
+    return deployment, notes
+
+
+def speculate(
+    tokens: int | None, acceptance: float | None, draft: str | Model | None
+) -> Speculation | None:
+    """Speculative decoding from its options; None when none of them is given."""
+    if tokens is None:
+        if acceptance is not None or draft is not None:
+            raise InputError("acceptance_rate and draft_model need speculative_tokens")
+        return None
+    if not 1 <= tokens <= 64:
+        raise InputError(f"speculative_tokens must be 1 to 64, not {tokens}")
+    if acceptance is None:
+        raise InputError("speculative_tokens needs acceptance_rate (it depends on the text)")
+    if not 0 <= acceptance <= 1:
+        raise InputError(f"acceptance_rate must be 0 to 1, not {acceptance:g}")
+    model = load_model(draft) if isinstance(draft, str) else draft
+    return Speculation(tokens, acceptance, model)
+
+
+def _rules(
+    engine: str | None,
+    utilization: float | None,
+    batched_tokens: int | None,
+    sequences: int | None,
+) -> EngineRules:
+    rules = load_engine(DEFAULTS["engine"] if engine is None else engine)
+    if utilization is not None:
+        if not 0 < utilization <= 1:
+            raise InputError(
+                f"gpu_memory_utilization must be above 0 and at most 1, not {utilization:g}"
+            )
+        rules = replace(rules, utilization=utilization)
+    for name, field, value in (
+        ("max_num_batched_tokens", "chunk_tokens", batched_tokens),
+        ("max_num_seqs", "max_num_seqs", sequences),
+    ):
+        if value is not None:
+            rules = replace(rules, **{field: whole(name, value)})
+    return rules
+
+
+def _amount(name: str, value: float | None, unit: str) -> None:
+    if value is not None and not (value >= 0 and math.isfinite(value)):
+        raise InputError(f"{name} must be zero or more {unit}, not {value:g}")
+
+
+def resolve_precision(
+    model: Model, hardware: Hardware, name: str | None
+) -> tuple[Precision, tuple[str, ...]]:
+    """The named recipe, or what the checkpoint stores; 16-bit parts in what the device has."""
+    base = model.precision.base.id
+    swap = base == "bf16" and "bf16" not in hardware.compute and "fp16" in hardware.compute
+    if name is None:
+        if not swap:
+            return model.precision, ()
+        name, note = "fp16", f"{hardware.name} has no bf16: computed in fp16"
+        return recipe(name), (note,)
+    if swap and name.lower() not in ("bf16", "bfloat16"):
+        return recipe(name, "fp16"), ()
+    return recipe(name, base if base == "fp16" and name.lower() != "bf16" else None), ()
+
+
+def make_plan(
+    num_gpus: int | None, tp: int | None, pp: int | None, dp: int | None, ep: int | None
+) -> Plan:
+    """A plan from the degrees given; tp takes up what `num_gpus` leaves."""
+    for name, value in (("num_gpus", num_gpus), ("tp", tp), ("pp", pp), ("dp", dp), ("ep", ep)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be 1 or more, not {value}")
+    stages, ranks = pp or 1, dp or 1
+    if tp is None:
+        tp, rest = divmod(num_gpus or stages * ranks, stages * ranks)
+        if rest or tp < 1:
+            raise InputError(f"num_gpus={num_gpus} is not a multiple of pp x dp = {stages * ranks}")
+    plan = Plan(tp, stages, ranks, ep or 1)
+    if num_gpus is not None and plan.num_gpus != num_gpus:
+        raise InputError(
+            f"num_gpus={num_gpus} contradicts tp x pp x dp = {plan.tp} x {plan.pp} x {plan.dp} "
+            f"= {plan.num_gpus}"
+        )
+    return plan
+
+
+def whole(name: str, value: Number) -> Number:
+    """`value` as float64, scalar or array; InputError unless whole numbers of 1 or more."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} must be a whole number, not '{str(value)[:40]}'") from None
+    if array.size == 0:
+        raise InputError(f"{name} is empty")
+    bad = array[~((array >= 1) & (array <= 1e9) & (array == np.floor(array)))]
+    if bad.size:
+        raise InputError(f"{name} must be a whole number from 1 to 10^9, not {bad.flat[0]:g}")
+    return float(array) if array.ndim == 0 else array
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} must be {' or '.join(choices)}, not '{value[:40]}'")
