@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("llmroof", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile("deep", deadline=None, max_examples=1000)  # --hypothesis-profile deep
 settings.load_profile("llmroof")
 
 ROOT = Path(__file__).resolve().parent.parent
