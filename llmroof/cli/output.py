@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -88,6 +87,8 @@ def check_writable(path: Path, *, force: bool) -> None:
 
 def write_file(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path` whole or not at all; InputError says why not."""
+    import tempfile  # 20 ms that only a file needs
+
     check_writable(path, force=force)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)

@@ -127,7 +127,8 @@ def ridge_batch(estimate: Estimate) -> tuple[int | None, float]:
     ends = np.array([1.0, _LARGEST_BATCH])
     high = 0.0
     for _ in range(3):
-        grid = np.unique(np.round(np.geomspace(ends[0], ends[1], 129)))
+        grid = np.round(np.geomspace(ends[0], ends[1], 129))
+        grid = grid[np.diff(grid, prepend=0.0) > 0]  # np.unique would import numpy.ma
         decode = _decode_at(estimate, grid)
         reached = np.broadcast_to(decode.arithmetic_intensity >= decode.ridge_point, grid.shape)
         high = high or float(np.broadcast_to(decode.arithmetic_intensity, grid.shape)[-1])

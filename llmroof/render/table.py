@@ -82,8 +82,10 @@ def to_csv(table: Sequence[Tree]) -> str:
 
 
 def to_markdown(table: Sequence[Tree]) -> str:
-    """A Markdown table, one row per point."""
-    names = list(table[0]) if table else []
+    """A Markdown table, one row per point; empty without rows."""
+    if not table:
+        return ""
+    names = list(table[0])
     return _markdown(names, [[_cell(row[name]) for name in names] for row in table])
 
 

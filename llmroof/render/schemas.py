@@ -1,0 +1,252 @@
+"""JSON Schemas of the outputs: described here once, kept as files in `llmroof/schemas/`.
+
+`python -m llmroof.render.schemas` writes the files; a test compares them with this
+description and validates real outputs against them. Objects may gain keys, never lose them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+Schema = dict[str, Any]
+
+NUMBER: Final[Schema] = {"type": "number"}
+AMOUNT: Final[Schema] = {"type": "number", "minimum": 0}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+POSITIVE: Final[Schema] = {"type": "integer", "minimum": 1}
+SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1.000001}
+TEXT: Final[Schema] = {"type": "string", "minLength": 1}
+FLAG: Final[Schema] = {"type": "boolean"}
+BOUND: Final[Schema] = {"enum": ["compute", "memory", "network", "overhead"]}
+SPAN: Final[Schema] = {"type": "array", "items": AMOUNT, "minItems": 2, "maxItems": 2}
+
+
+def maybe(schema: Schema) -> Schema:
+    """The same, or null for unknown."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def record(optional: tuple[str, ...] = (), **fields: Schema) -> Schema:
+    """An object with these keys, all required but `optional`; others may follow."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": [name for name in fields if name not in optional],
+    }
+
+
+def several(item: Schema) -> Schema:
+    """A list."""
+    return {"type": "array", "items": item}
+
+
+def mapping(item: Schema) -> Schema:
+    """An object whose keys are names."""
+    return {"type": "object", "additionalProperties": item}
+
+
+INPUTS: Final = record(
+    model=TEXT,
+    hardware=TEXT,
+    **dict.fromkeys(("num_gpus", "tp", "pp", "dp", "ep"), POSITIVE),
+    **dict.fromkeys(("batch", "input_len", "output_len"), POSITIVE),
+    **dict.fromkeys(("weights", "activations", "kv_cache_dtype", "engine"), TEXT),
+    usd_per_gpu_hour=maybe(AMOUNT),
+    attention={"enum": ["flash", "naive"]},
+    fusion={"enum": ["fused", "none"]},
+    kv_cache=FLAG,
+    limit=FLAG,
+    gpu_memory_utilization=SHARE,
+    defaults=several(TEXT),
+)
+_PHASE: Final = record(
+    flop=AMOUNT,
+    bytes=AMOUNT,
+    network_bytes=AMOUNT,
+    arithmetic_intensity=AMOUNT,
+    ridge_point=AMOUNT,
+    bound=BOUND,
+    time_s=AMOUNT,
+    roofline_time_s=AMOUNT,
+    mfu=SHARE,
+    mbu=SHARE,
+)
+_MEMORY: Final = record(
+    **dict.fromkeys(("weights_bytes", "kv_cache_bytes", "activation_bytes"), AMOUNT),
+    **dict.fromkeys(("reserved_bytes", "total_bytes", "capacity_bytes"), AMOUNT),
+    fits=FLAG,
+    max_batch=maybe(COUNT),
+    max_context=maybe(COUNT),
+)
+_SERVING: Final = record(
+    ("ttft_s_range", "tpot_s_range"),
+    **dict.fromkeys(("ttft_s", "tpot_s", "e2e_latency_s", "output_tokens_per_s"), AMOUNT),
+    **dict.fromkeys(("total_tokens_per_s", "output_tokens_per_s_per_gpu"), AMOUNT),
+    requests_per_s=AMOUNT,
+    ttft_s_range=maybe(SPAN),
+    tpot_s_range=maybe(SPAN),
+)
+_COST: Final = record(
+    usd_per_hour=maybe(AMOUNT),
+    usd_per_million_output_tokens=maybe(AMOUNT),
+    usd_per_million_input_tokens=maybe(AMOUNT),
+    usd_per_million_total_tokens=maybe(AMOUNT),
+)
+_BASIS: Final = several(record(text=TEXT, source=maybe(TEXT)))
+_POINT: Final[dict[str, Schema]] = {
+    "inputs": INPUTS,
+    "model": record(
+        parameters=POSITIVE,
+        active_parameters=POSITIVE,
+        weights_bytes=AMOUNT,
+        kv_cache_bytes_per_token=AMOUNT,
+    ),
+    "prefill": _PHASE,
+    "decode": _PHASE,
+    "memory": _MEMORY,
+    "serving": _SERVING,
+    "cost": _COST,
+    "energy": record(joule_per_output_token=maybe(AMOUNT)),
+}
+_OPERATOR: Final = record(
+    phase={"enum": ["prefill", "decode"]},
+    name=TEXT,
+    kind=TEXT,
+    count=AMOUNT,
+    **dict.fromkeys(("flop", "bytes", "weight_bytes", "kv_bytes"), AMOUNT),
+    **dict.fromkeys(("activation_bytes", "network_bytes"), AMOUNT),
+    arithmetic_intensity=maybe(AMOUNT),
+    bound=BOUND,
+    time_s=AMOUNT,
+    roofline_time_s=AMOUNT,
+    share=SHARE,
+    **dict.fromkeys(("total_flop", "total_bytes", "total_time_s"), AMOUNT),
+)
+_SOURCE: Final = record(
+    title=TEXT,
+    url=maybe(TEXT),
+    checked=maybe(TEXT),
+    confidence={"enum": ["high", "medium", "low"]},
+)
+_QUANTITY: Final = record(value=NUMBER, unit=maybe(TEXT), source=maybe(TEXT))
+_STEP: Final = record(
+    name=TEXT,
+    formula=TEXT,
+    inputs=mapping(_QUANTITY),
+    result=NUMBER,
+    unit=maybe(TEXT),
+    note=maybe(TEXT),
+)
+
+#: kind of document -> (what it is, its keys)
+DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
+    "estimate": ("Answer to one question", {**_POINT, "basis": _BASIS}),
+    "estimates": (
+        "Answers over ranges, one per point",
+        {"estimates": several(record(**_POINT)), "basis": _BASIS},
+    ),
+    "layers": (
+        "Operators of both phases; amounts and times of one run on one device, `total_*` and "
+        "`share` over all `count` runs",
+        {"inputs": INPUTS, "operators": several(_OPERATOR)},
+    ),
+    "kv": (
+        "KV cache and the largest batch at each context",
+        {
+            "inputs": INPUTS,
+            "kv_cache_bytes_per_token": AMOUNT,
+            "state_bytes_per_sequence": AMOUNT,
+            **dict.fromkeys(("weights_bytes", "capacity_bytes", "reserved_bytes"), AMOUNT),
+            "available_bytes": AMOUNT,
+            "contexts": several(
+                record(
+                    context=POSITIVE,
+                    kv_cache_bytes_per_sequence=AMOUNT,
+                    max_batch=maybe(COUNT),
+                    max_tokens=maybe(COUNT),
+                )
+            ),
+        },
+    ),
+    "explain": (
+        "Derivation of each figure; a formula is plain arithmetic over the names of its inputs",
+        {
+            "inputs": INPUTS,
+            "sections": several(
+                record(name=TEXT, title=TEXT, steps=several(_STEP), remarks=several(TEXT))
+            ),
+        },
+    ),
+    "model": (
+        "A model",
+        {
+            "id": TEXT,
+            "name": TEXT,
+            "family": TEXT,
+            "hub": several(TEXT),
+            **dict.fromkeys(("parameters", "active_parameters"), POSITIVE),
+            "embedding_parameters": COUNT,
+            "tied_embeddings": FLAG,
+            "parameters_by_part": mapping(COUNT),
+            "kv_cache_bytes_per_token": AMOUNT,
+            "kv_cache_bytes": mapping(AMOUNT),
+            "state_bytes_per_sequence": AMOUNT,
+            "max_context": maybe(POSITIVE),
+            "num_layers": POSITIVE,
+            "layers": several(
+                record(count=POSITIVE, blocks=several(record(kind=TEXT, description=TEXT)))
+            ),
+            "sources": several(_SOURCE),
+        },
+    ),
+    "model_list": ("All models", {"models": several(record(id=TEXT, parameters=POSITIVE))}),
+    "hardware": (
+        "An accelerator: every figure with its unit and source",
+        {
+            "id": TEXT,
+            "name": TEXT,
+            "fields": mapping(
+                record(value={"anyOf": [NUMBER, TEXT]}, unit=maybe(TEXT), source=maybe(_SOURCE))
+            ),
+            "ridge_points": mapping(AMOUNT),
+            "prices": several(record(usd_per_hour=AMOUNT, provider=TEXT, unit=TEXT)),
+            "achieved": several(record(metric=TEXT, fraction=AMOUNT, unit=TEXT)),
+        },
+    ),
+    "hardware_list": (
+        "All accelerators",
+        {"hardware": several(record(id=TEXT, memory_bytes=AMOUNT, bandwidth_bytes_per_s=AMOUNT))},
+    ),
+}
+
+
+def schema(kind: str) -> Schema:
+    """The JSON Schema of `llmroof.<kind>/1`."""
+    title, keys = DOCUMENTS[kind]
+    whole = record(schema={"const": f"llmroof.{kind}/1"}, llmroof_version=TEXT, **keys)
+    return {"$schema": _DIALECT, "title": f"llmroof.{kind}/1", "description": title, **whole}
+
+
+def text(kind: str) -> str:
+    """The file's content."""
+    return json.dumps(schema(kind), indent=1, ensure_ascii=False) + "\n"
+
+
+def path(kind: str) -> Path:
+    """The file of a kind of document."""
+    return FOLDER / f"output-{kind.replace('_', '-')}-1.json"
+
+
+def write() -> None:
+    """Write all files."""
+    for kind in DOCUMENTS:
+        path(kind).write_text(text(kind), "utf-8")
+
+
+if __name__ == "__main__":
+    write()

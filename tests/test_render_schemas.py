@@ -1,0 +1,74 @@
+"""Every JSON output against the schema of its kind, and the schemas against their files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from llmroof.cli.main import cli
+from llmroof.render.schemas import DOCUMENTS, path, schema, text
+
+jsonschema = pytest.importorskip("jsonschema")
+
+#: kind -> commands whose output is of that kind
+OUTPUTS: dict[str, list[str]] = {
+    "estimate": [
+        "estimate --gpu a100 --batch 32",
+        "estimate --gpu h100 --precision fp8 --limit",
+        "estimate --model llama-3.1-70b --gpu h100 -tp 4 -b 8",
+        "estimate --gpu gaudi2",
+        "estimate --model llama-3.1-70b --gpu a100 --tp 1",
+        "estimate --no-kv-cache --attention naive --fusion none",
+    ],
+    "estimates": ["estimate --batch 1:64:x2 --isl 64,128"],
+    "layers": ["layers --gpu a100 -b 4", "layers --model llama-3.1-70b --gpu h100 -tp 4"],
+    "kv": ["kv --gpu a100", "kv --model mistral-7b --gpu l4 --kv-cache-dtype fp8"],
+    "explain": ["explain --gpu a100 -b 32", "explain --gpu h100 --precision fp8 --section model"],
+    "model": ["models show llama-3.1-8b", "models show gpt2"],
+    "model_list": ["models"],
+    "hardware": ["gpus show a100", "gpus show mi300x", "gpus show t4"],
+    "hardware_list": ["gpus"],
+}
+
+
+def validator(kind: str) -> Any:
+    found = schema(kind)
+    jsonschema.Draft202012Validator.check_schema(found)
+    return jsonschema.Draft202012Validator(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"), [(kind, line) for kind, lines in OUTPUTS.items() for line in lines]
+)
+def test_outputs_are_valid(kind: str, command: str) -> None:
+    result = CliRunner().invoke(cli, [*command.split(), "--format", "json"])
+    assert result.exit_code in (0, 1)
+    document = json.loads(result.stdout, parse_constant=lambda name: pytest.fail(name))
+    problems = [f"{e.json_path}: {e.message}" for e in validator(kind).iter_errors(document)]
+    assert problems == []
+
+
+def test_every_kind_is_tried() -> None:
+    assert set(OUTPUTS) == set(DOCUMENTS)
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_files_hold_what_the_description_says(kind: str) -> None:
+    """After a change: python -m llmroof.render.schemas."""
+    assert path(kind).read_text("utf-8") == text(kind)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("inputs", {}), ("schema", "llmroof.layers/1"), ("prefill", None), ("basis", ["text"])],
+)
+def test_the_schema_refuses_what_is_wrong(key: str, value: Any) -> None:
+    result = CliRunner().invoke(cli, ["estimate", "--format", "json"])
+    document = json.loads(result.stdout)
+    assert validator("estimate").is_valid(document)
+    assert not validator("estimate").is_valid(document | {key: value})
+    del document[key]
+    assert not validator("estimate").is_valid(document)
