@@ -353,3 +353,25 @@ def test_completion_of_ids() -> None:
     assert all(name.startswith("h10") for name in gpus)
     models = [item.value for item in complete.get_completions(["models", "show"], "llama-3.1")]
     assert "llama-3.1-8b" in models
+
+
+def test_a_windowed_model_keeps_its_window_only(tmp_path: Path) -> None:
+    """4 layers of 2 x 8 heads x 64 x 2 bytes: 2 keep all tokens, 2 the last 100."""
+    spec = tmp_path / "windowed.yaml"
+    spec.write_text(
+        "name: Windowed\nfamily: test\nhidden: 512\nvocab: 1000\nmax_context: 4096\nblocks:\n"
+        "  near: {kind: attention, heads: 8, kv_heads: 8, head_dim: 64, window: 100}\n"
+        "  far: {kind: attention, heads: 8, kv_heads: 8, head_dim: 64}\n"
+        "  mlp: {kind: mlp, intermediate: 2048}\n"
+        "layers: [{count: 2, blocks: [near, mlp]}, {count: 2, blocks: [far, mlp]}]\n"
+        "sources: [{title: made for this test}]\n"
+    )
+    per_layer = 2 * 8 * 64 * 2
+    found = document("kv", "--model", str(spec), "--contexts", "50,4000")
+    assert found["kv_cache_bytes_per_token"] == 4 * per_layer
+    assert [row["kv_cache_bytes_per_sequence"] for row in found["contexts"]] == [
+        4 * 50 * per_layer,
+        2 * (100 + 4000) * per_layer,
+    ]
+    text = run("explain", "--model", str(spec), "--section", "kv").stdout
+    assert "min(1,024 + 256, 100)" in " ".join(text.split())

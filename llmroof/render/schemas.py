@@ -7,6 +7,7 @@ description and validates real outputs against them. Objects may gain keys, neve
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +32,20 @@ def maybe(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def record(optional: tuple[str, ...] = (), **fields: Schema) -> Schema:
-    """An object with these keys, all required but `optional`; others may follow."""
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": [name for name in fields if name not in optional],
-    }
+def record(*parts: Mapping[str, Schema], **fields: Schema) -> Schema:
+    """An object with these keys, all required; others may follow."""
+    properties = {name: schema for part in (*parts, fields) for name, schema in part.items()}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def optional(schema: Schema, **fields: Schema) -> Schema:
+    """The same object, with keys that may be missing."""
+    return {**schema, "properties": {**schema["properties"], **fields}}
+
+
+def keys(schema: Schema, *names: str) -> dict[str, Schema]:
+    """Several keys of the same kind."""
+    return dict.fromkeys(names, schema)
 
 
 def several(item: Schema) -> Schema:
@@ -51,11 +59,9 @@ def mapping(item: Schema) -> Schema:
 
 
 INPUTS: Final = record(
-    model=TEXT,
-    hardware=TEXT,
-    **dict.fromkeys(("num_gpus", "tp", "pp", "dp", "ep"), POSITIVE),
-    **dict.fromkeys(("batch", "input_len", "output_len"), POSITIVE),
-    **dict.fromkeys(("weights", "activations", "kv_cache_dtype", "engine"), TEXT),
+    keys(TEXT, "model", "hardware"),
+    keys(POSITIVE, "num_gpus", "tp", "pp", "dp", "ep", "batch", "input_len", "output_len"),
+    keys(TEXT, "weights", "activations", "kv_cache_dtype", "engine"),
     usd_per_gpu_hour=maybe(AMOUNT),
     attention={"enum": ["flash", "naive"]},
     fusion={"enum": ["fused", "none"]},
@@ -77,17 +83,17 @@ _PHASE: Final = record(
     mbu=SHARE,
 )
 _MEMORY: Final = record(
-    **dict.fromkeys(("weights_bytes", "kv_cache_bytes", "activation_bytes"), AMOUNT),
-    **dict.fromkeys(("reserved_bytes", "total_bytes", "capacity_bytes"), AMOUNT),
+    keys(AMOUNT, "weights_bytes", "kv_cache_bytes", "activation_bytes", "reserved_bytes"),
+    keys(AMOUNT, "total_bytes", "capacity_bytes"),
     fits=FLAG,
     max_batch=maybe(COUNT),
     max_context=maybe(COUNT),
 )
-_SERVING: Final = record(
-    ("ttft_s_range", "tpot_s_range"),
-    **dict.fromkeys(("ttft_s", "tpot_s", "e2e_latency_s", "output_tokens_per_s"), AMOUNT),
-    **dict.fromkeys(("total_tokens_per_s", "output_tokens_per_s_per_gpu"), AMOUNT),
-    requests_per_s=AMOUNT,
+_SERVING: Final = optional(
+    record(
+        keys(AMOUNT, "ttft_s", "tpot_s", "e2e_latency_s", "output_tokens_per_s"),
+        keys(AMOUNT, "total_tokens_per_s", "output_tokens_per_s_per_gpu", "requests_per_s"),
+    ),
     ttft_s_range=maybe(SPAN),
     tpot_s_range=maybe(SPAN),
 )
@@ -114,18 +120,15 @@ _POINT: Final[dict[str, Schema]] = {
     "energy": record(joule_per_output_token=maybe(AMOUNT)),
 }
 _OPERATOR: Final = record(
+    keys(AMOUNT, "count", "flop", "bytes", "weight_bytes", "kv_bytes", "activation_bytes"),
+    keys(AMOUNT, "network_bytes", "time_s", "roofline_time_s"),
+    keys(AMOUNT, "total_flop", "total_bytes", "total_time_s"),
     phase={"enum": ["prefill", "decode"]},
     name=TEXT,
     kind=TEXT,
-    count=AMOUNT,
-    **dict.fromkeys(("flop", "bytes", "weight_bytes", "kv_bytes"), AMOUNT),
-    **dict.fromkeys(("activation_bytes", "network_bytes"), AMOUNT),
     arithmetic_intensity=maybe(AMOUNT),
     bound=BOUND,
-    time_s=AMOUNT,
-    roofline_time_s=AMOUNT,
     share=SHARE,
-    **dict.fromkeys(("total_flop", "total_bytes", "total_time_s"), AMOUNT),
 )
 _SOURCE: Final = record(
     title=TEXT,
@@ -161,7 +164,7 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
             "inputs": INPUTS,
             "kv_cache_bytes_per_token": AMOUNT,
             "state_bytes_per_sequence": AMOUNT,
-            **dict.fromkeys(("weights_bytes", "capacity_bytes", "reserved_bytes"), AMOUNT),
+            **keys(AMOUNT, "weights_bytes", "capacity_bytes", "reserved_bytes"),
             "available_bytes": AMOUNT,
             "contexts": several(
                 record(
@@ -189,7 +192,7 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
             "name": TEXT,
             "family": TEXT,
             "hub": several(TEXT),
-            **dict.fromkeys(("parameters", "active_parameters"), POSITIVE),
+            **keys(POSITIVE, "parameters", "active_parameters"),
             "embedding_parameters": COUNT,
             "tied_embeddings": FLAG,
             "parameters_by_part": mapping(COUNT),
@@ -227,8 +230,9 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
 
 def schema(kind: str) -> Schema:
     """The JSON Schema of `llmroof.<kind>/1`."""
-    title, keys = DOCUMENTS[kind]
-    whole = record(schema={"const": f"llmroof.{kind}/1"}, llmroof_version=TEXT, **keys)
+    title, content = DOCUMENTS[kind]
+    first = {"schema": {"const": f"llmroof.{kind}/1"}, "llmroof_version": TEXT}
+    whole = record(first, content)
     return {"$schema": _DIALECT, "title": f"llmroof.{kind}/1", "description": title, **whole}
 
 
