@@ -55,10 +55,7 @@ def estimate(
     Raises LlmroofError.
     """
     deployment, notes = deploy(model=model, gpu=gpu, **options)
-    lengths = {
-        name: whole(name, DEFAULTS[name] if value is None else value)
-        for name, value in (("input_len", input_len), ("output_len", output_len))
-    }
+    lengths = _lengths(deployment.model, input_len, output_len)
     if not 0 <= prefix_hit_rate < 1:
         raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {prefix_hit_rate:g}")
     chunk = None if chunked_prefill is None else whole("chunked_prefill", chunked_prefill)
@@ -85,6 +82,20 @@ def estimate(
         **options,
     }
     return replace(result, defaults=_left_out(given), notes=notes)
+
+
+def _lengths(model: Model, input_len: Number, output_len: Number) -> dict[str, Number]:
+    """Tokens in and out; a default shrinks where the model's context is too short for it."""
+    room = model.max_context or DEFAULTS["input_len"] + DEFAULTS["output_len"]
+    output = whole(
+        "output_len",
+        min(DEFAULTS["output_len"], max(1, room // 4)) if output_len is None else output_len,
+    )
+    left = max(1, min(DEFAULTS["input_len"], room - np.max(output)))
+    return {
+        "input_len": whole("input_len", left if input_len is None else input_len),
+        "output_len": output,
+    }
 
 
 def _together(batch: Number, concurrency: Number, rate: Number) -> Number:

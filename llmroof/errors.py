@@ -20,10 +20,18 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with control characters and the like written out as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class LlmroofError(Exception):
-    """Base of every error that llmroof raises on purpose."""
+    """Base of every error that llmroof raises on purpose: one printable line."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class InputError(LlmroofError):

@@ -21,6 +21,8 @@ from llmroof.operators.execution import ATTENTION, FUSION
 from llmroof.specs.hardware import Hardware, load_hardware
 from llmroof.specs.precision import Precision, recipe
 
+#: the two 16-bit formats, either of which a checkpoint can be run in
+_SIXTEEN: Final = ("bf16", "fp16")
 #: what a question that leaves something out is asked with
 DEFAULTS: Final[Mapping[str, Any]] = {
     "model": "llama-3.1-8b",
@@ -142,16 +144,26 @@ def resolve_precision(
     model: Model, hardware: Hardware, name: str | None
 ) -> tuple[Precision, tuple[str, ...]]:
     """The named recipe, or what the checkpoint stores; 16-bit parts in what the device has."""
-    base = model.precision.base.id
-    swap = base == "bf16" and "bf16" not in hardware.compute and "fp16" in hardware.compute
+    stored = model.precision.base.id
+    base = _sixteen_bits(stored, hardware)
     if name is None:
-        if not swap:
+        if base == stored:
             return model.precision, ()
-        name, note = "fp16", f"{hardware.name} has no bf16: computed in fp16"
-        return recipe(name), (note,)
-    if swap and name.lower() not in ("bf16", "bfloat16"):
-        return recipe(name, "fp16"), ()
-    return recipe(name, base if base == "fp16" and name.lower() != "bf16" else None), ()
+        note = f"{hardware.name} has no {stored}: computed in {base}"
+        return model.precision.on_base(base), (note,)
+    asked = recipe(name)
+    if asked.name in _SIXTEEN or asked.base.id not in _SIXTEEN:
+        return asked, ()
+    kept = base if base in _SIXTEEN else _sixteen_bits(asked.base.id, hardware)
+    return asked.on_base(kept), ()
+
+
+def _sixteen_bits(stored: str, hardware: Hardware) -> str:
+    """The 16-bit format to compute in: the stored one, or its sibling where only that exists."""
+    if stored not in _SIXTEEN or stored in hardware.compute:
+        return stored
+    other = _SIXTEEN[1 - _SIXTEEN.index(stored)]
+    return other if other in hardware.compute else stored
 
 
 def make_plan(

@@ -24,6 +24,7 @@ LAYERS = (
     ("engine",),
     ("resolve",),
     ("api",),
+    ("figures",),
     ("search",),
     ("evidence",),
     ("render",),

@@ -365,10 +365,17 @@ def test_an_empty_name_is_not_a_default(name: str) -> None:
         llmroof.estimate(**{name: ""})
 
 
-@pytest.mark.xfail(
-    strict=True, reason="api.resolve_precision swaps bf16 for fp16 but not fp16 for bf16"
-)
 def test_an_fp16_checkpoint_runs_in_bf16_where_there_is_no_fp16() -> None:
     """Llama-2-7B is stored in fp16; a TPU has bf16 only, as a T4 has fp16 only."""
     assert llmroof.estimate(model="llama-3.1-8b", gpu="t4", tp=2).notes
     assert llmroof.estimate(model="llama-2-7b", gpu="tpu-v5e", tp=2).notes
+
+
+def test_default_lengths_shrink_where_the_context_is_short() -> None:
+    """gpt2 was made for 1,024 tokens: 256 out leave 768 in; what was given is kept."""
+    found = llmroof.estimate(model="gpt2", gpu="t4").workload
+    assert (found.input_len, found.output_len) == (768, 256)
+    found = llmroof.estimate(model="gpt2", gpu="t4", output_len=24).workload
+    assert (found.input_len, found.output_len) == (1000, 24)
+    with pytest.raises(InputError, match="beyond the 1024"):
+        llmroof.estimate(model="gpt2", gpu="t4", input_len=1024, output_len=1)

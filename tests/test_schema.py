@@ -162,9 +162,6 @@ def test_the_exported_quantity_pattern_reads_like_units() -> None:
     assert not pattern.search("fast")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="LlmroofError repeats control characters of the input as they are"
-)
 def test_a_key_with_a_line_break_stays_one_line() -> None:
     with pytest.raises(SpecError) as error:
         read('name: a\nbandwidth: 1 B/s\n"x\\ny\\e[31m": 1\n')

@@ -16,7 +16,10 @@ from typing import Final
 from llmroof.errors import InputError, UnknownName
 
 _PACKAGE: Final = Path(__file__).resolve().parent.parent
-_ENDINGS: Final = (".yaml", ".yml", ".json", ".gguf")
+#: how much of a spec file is searched for its names
+_TOP_BYTES: Final = 1500
+#: endings of the files that hold a spec, a config or a checkpoint
+ENDINGS: Final = (".yaml", ".yml", ".json", ".gguf", ".safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,22 @@ class Catalog:
         """Alias -> id, read from the `aliases:` line of each file without parsing the rest."""
         found: dict[str, str] = {}
         for stem, path in self.files().items():
-            for alias in _alias_line(path):
+            for alias in _listed(path, "aliases"):
                 found.setdefault(alias.lower(), stem)
+        return found
+
+    def hub_names(self) -> dict[str, Path]:
+        """Name on the hub, in lower case -> file, read from the `hub:` line of each file."""
+        found: dict[str, Path] = {}
+        for path in self.files().values():
+            for name in _listed(path, "hub"):
+                found.setdefault(name.lower(), path)
         return found
 
 
 def is_path(name: str) -> bool:
     """True when `name` is meant as a path, not as an id of a shipped file."""
-    return name.endswith(_ENDINGS) or os.sep in name or "/" in name or name in (".", "..")
+    return name.endswith(ENDINGS) or os.sep in name or "/" in name or name in (".", "..")
 
 
 def _existing(name: str, what: str) -> Path:
@@ -94,16 +105,17 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _alias_line(path: Path) -> list[str]:
+def _listed(path: Path, key: str) -> list[str]:
+    """The items of a list near the top of a file, without parsing the rest of it."""
     try:
-        text = path.read_text("utf-8", errors="replace")
+        with path.open("rb") as stream:
+            top = stream.read(_TOP_BYTES)
     except OSError:
         return []
-    for line in text.splitlines():
-        if line.startswith("aliases:"):
-            inside = line.partition("[")[2].partition("]")[0]
-            return [item.strip().strip("'\"") for item in inside.split(",") if item.strip()]
-    return []
+    _, found, rest = top.partition(f"\n{key}:".encode())
+    inside = rest.partition(b"[")[2].partition(b"]")[0] if found else b""
+    items = inside.decode("utf-8", errors="replace").split(",")
+    return [item.strip().strip("'\"") for item in items if item.strip()]
 
 
 HARDWARE: Final = Catalog("GPU", "hardware_specs", "gpus")
