@@ -1,14 +1,10 @@
 """Estimates per second: a grid of batch × context in one call, on one core.
 
-Each point is a whole estimate: both phases, memory, serving figures and cost.
+Each point is a whole estimate: both phases, memory, serving figures and cost. numpy runs
+elementwise arithmetic on one core.
 """
 
 from __future__ import annotations
-
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
 
 import resource
 import statistics

@@ -68,4 +68,5 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
         pytest.skip("no CI script beside the tests")
     assert "<!-- test command -->" in script.read_text("utf-8")
     command = README.read_text("utf-8").split("<!-- test command -->")[1].split("```")[1]
-    assert "-m pytest" in command and command.startswith("sh\npython3 -m venv")
+    assert command.startswith("sh\npython3 -m venv")
+    assert "-m pytest" in command
