@@ -54,7 +54,7 @@ NO_SCALES = {
     ("models.hf_config", 1024): "dimensions that published configuration classes default to",
     ("render.plots.roofline", 1000): "labels from here on have no decimals",
     ("cli.ranges", 10**9): "no swept number is above this",
-    ("render.levers", 2**20): "no batch tried is above this",
+    ("search.levers", 2**20): "no batch tried is above this",
     ("render.record", 1024): "the shortest context that `models show` tells the cache of",
 }
 

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 import llmroof
 from llmroof.cli.main import cli
-from llmroof.render import levers
+from llmroof.render.flags import command
 from llmroof.render.page import Line, Page, grid, in_encoding, page, to_text
 from llmroof.render.record import plain
 from llmroof.render.table import to_csv, to_markdown
 from llmroof.render.why import byte_shares, distance, ridge_sentence
+from llmroof.search.again import again
+from llmroof.search.levers import levers, ridge_batch, ways_out
 
 TABLE = grid(("name", "size", "time"), [("attention", "1.5 GB", "2 ms"), ("mlp", "3 GB", "40 ms")])
 
@@ -141,17 +143,17 @@ def test_distance_to_the_ridge() -> None:
 @pytest.mark.parametrize("question", [{"input_len": 64, "output_len": 16}, {"gpu": "h20"}])
 def test_the_ridge_batch_is_the_first_that_reaches_it(question: dict[str, object]) -> None:
     estimate = llmroof.estimate(**{"gpu": "a100", **question})
-    batch, _ = levers.ridge_batch(estimate)
+    batch, _ = ridge_batch(estimate)
     assert batch is not None
-    here = levers.again(estimate, batch=float(batch)).decode
-    before = levers.again(estimate, batch=float(batch - 1)).decode
+    here = again(estimate, batch=float(batch)).decode
+    before = again(estimate, batch=float(batch - 1)).decode
     assert here.arithmetic_intensity >= here.ridge_point
     assert before.arithmetic_intensity < before.ridge_point
 
 
 def test_the_ridge_that_is_never_reached() -> None:
     estimate = llmroof.estimate(gpu="a100", batch=32)
-    batch, high = levers.ridge_batch(estimate)
+    batch, high = ridge_batch(estimate)
     assert batch is None
     assert high < estimate.decode.ridge_point
     assert "No batch reaches the ridge" in ridge_sentence(estimate)
@@ -159,11 +161,11 @@ def test_the_ridge_that_is_never_reached() -> None:
 
 def test_levers_are_the_estimate_run_again() -> None:
     estimate = llmroof.estimate(gpu="a100", batch=32)
-    for lever in levers.levers(estimate):
+    for lever in levers(estimate):
         alone = llmroof.estimate(gpu="a100", batch=32, **{"tp": 1, **lever.change})
         assert lever.result.serving == alone.serving
         assert lever.gain == pytest.approx(1 - alone.serving.tpot / estimate.serving.tpot)
-    gains = [lever.gain for lever in levers.levers(estimate)]
+    gains = [lever.gain for lever in levers(estimate)]
     assert gains == sorted(gains, reverse=True)
 
 
@@ -180,19 +182,19 @@ def test_levers_are_the_estimate_run_again() -> None:
 def test_ways_out_fit(question: dict[str, object]) -> None:
     estimate = llmroof.estimate(**question)
     assert not estimate.fits
-    ways = levers.ways_out(estimate)
+    ways = ways_out(estimate)
     assert ways
     for way in ways:
         assert way.result.fits
-        line = levers.command(estimate, question, way.change).split()
+        line = command(estimate, question, way.change).split()
         assert CliRunner().invoke(cli, line[1:]).exit_code == 0, line
 
 
 def test_command_text_quotes_names() -> None:
     estimate = llmroof.estimate(gpu="h100")
-    text = levers.command(estimate, {"gpu": "my gpu.yaml", "kv_cache": False}, {"batch": 4.0})
+    text = command(estimate, {"gpu": "my gpu.yaml", "kv_cache": False}, {"batch": 4.0})
     assert text == "llmroof estimate --gpu 'my gpu.yaml' --no-kv-cache --batch 4"
-    assert levers.command(estimate, {}, {}).startswith("llmroof estimate --model llama-3.1-8b")
+    assert command(estimate, {}, {}).startswith("llmroof estimate --model llama-3.1-8b")
 
 
 def test_empty_page() -> None:

@@ -32,7 +32,7 @@ def given(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mesh(asked: dict[str, Any]) -> dict[str, Any]:
-    ranges = {name: asked[name] for name in WORKLOAD if isinstance(asked[name], tuple)}
+    ranges = {name: asked[name] for name in WORKLOAD if isinstance(asked.get(name), tuple)}
     points = math.prod(len(values) for values in ranges.values())
     if points > MAX_POINTS:
         raise InputError(f"the ranges make {points} points, more than {MAX_POINTS}")

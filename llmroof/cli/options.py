@@ -3,70 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from llmroof.cli.ranges import parse_numbers
-
-if TYPE_CHECKING:
-    _ParamType = click.ParamType[Any]
-else:
-    _ParamType = click.ParamType
+from llmroof.cli.types import Decimals, Numbers, SpecName
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-#: the three numbers of a workload, which may sweep
-WORKLOAD: Final = ("batch", "input_len", "output_len")
+#: the numbers of a workload, which may sweep
+WORKLOAD: Final = ("batch", "input_len", "output_len", "concurrency", "request_rate")
 _ENGINES: Final = ("generic", "vllm", "sglang", "trtllm")
 _LONG_HELP: Final = "number or range: 8, 1,8,64, 1:256, 64:4096:+64, 1:512:x2"
-
-
-class Numbers(_ParamType):
-    """A whole number or a range of them, as a tuple."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """Parse, or fail with the parser's sentence."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return parse_numbers(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class SpecName(_ParamType):
-    """A GPU or a model: an id, an alias or a path; completes ids and aliases."""
-
-    name = "name"
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """The text as it is; an empty one is a slip."""
-        if not str(value).strip():
-            self.fail("is empty", param, ctx)
-        return str(value)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Ids and aliases that begin with what is typed."""
-        return [CompletionItem(name) for name in names(self.kind) if name.startswith(incomplete)]
-
-
-def names(kind: str) -> list[str]:
-    """Every id and alias of the `gpu` or `model` catalog, sorted."""
-    from llmroof.specs.catalog import HARDWARE, MODELS
-
-    catalog = HARDWARE if kind == "gpu" else MODELS
-    return sorted({*catalog.files(), *catalog.aliases()})
 
 
 def _use_specs(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -89,6 +39,8 @@ def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, **settings)
 
 
+#: options whose default stands in the signature of `llmroof.estimate`
+_DEFAULTED: Final = ("limit", "attention", "fusion", "load", "random_lengths", "prefix_hit_rate")
 _DEGREE: Final = click.IntRange(min=1, max=65536)
 
 specs_option: Final = _option(
@@ -234,6 +186,80 @@ QUESTION: Final = {
         metavar="SHARE",
         help="Share of device memory the engine may use, 0 to 1.  [default: the engine's]",
     ),
+    "max_num_seqs": _option(
+        "--max-num-seqs",
+        type=_DEGREE,
+        metavar="N",
+        help="Sequences a replica runs at once.  [default: the engine's]",
+    ),
+    "max_num_batched_tokens": _option(
+        "--max-num-batched-tokens",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Prompt tokens worked on in one step.  [default: the engine's]",
+    ),
+    "power": _option(
+        "--power",
+        type=float,
+        metavar="WATTS",
+        help="Power that one GPU draws.  [default: its limit in the profile]",
+    ),
+}
+#: what serving adds to a question: a load in place of a batch, and what speeds it up
+SERVING: Final = {
+    "concurrency": _option(
+        "--concurrency",
+        "-c",
+        type=Numbers(),
+        metavar="N",
+        help="Requests in flight at a server, in place of a static batch; number or range.",
+    ),
+    "request_rate": _option(
+        "--request-rate",
+        "-r",
+        type=Decimals(),
+        metavar="RATE",
+        help="Requests per second that arrive (Poisson), in place of a static batch; 2 or 1,2,4.",
+    ),
+    "load": _option(
+        "--load",
+        type=click.Choice(["closed", "burst"]),
+        help="closed: each finished request is replaced at once; burst: as benchmarks begin, "
+        "all at once.  [default: closed]",
+    ),
+    "random_lengths": _option(
+        "--random-lengths", is_flag=True, help="Lengths vary from request to request."
+    ),
+    "prefix_hit_rate": _option(
+        "--prefix-hit-rate",
+        type=float,
+        metavar="SHARE",
+        help="Share of each prompt found in the prefix cache, 0 to below 1.  [default: 0]",
+    ),
+    "chunked_prefill": _option(
+        "--chunked-prefill",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Prefill a static batch in passes of N tokens.",
+    ),
+    "speculative_tokens": _option(
+        "--speculative-tokens",
+        type=click.IntRange(min=1, max=64),
+        metavar="N",
+        help="Tokens drafted per step (speculative decoding); needs --acceptance-rate.",
+    ),
+    "acceptance_rate": _option(
+        "--acceptance-rate",
+        type=float,
+        metavar="SHARE",
+        help="Chance that a drafted token is accepted, 0 to 1.",
+    ),
+    "draft_model": _option(
+        "--draft-model",
+        type=SpecName("model"),
+        metavar="MODEL",
+        help="Model that drafts, on the same GPUs.  [default: drafts cost nothing (n-gram)]",
+    ),
 }
 
 
@@ -241,21 +267,29 @@ def question(command: Command) -> Command:
     """Add the options of a question; the command gets them as one mapping `asked`.
 
     `asked` are keywords of `llmroof.estimate`; an option that was not given is None or
-    absent. The three numbers of the workload are tuples.
+    absent. The numbers of the workload are tuples.
     """
+    return _asking(command, QUESTION)
 
+
+def serving_question(command: Command) -> Command:
+    """As `question`, with a load and what speeds serving up."""
+    return _asking(command, QUESTION | SERVING)
+
+
+def _asking(command: Command, options: Mapping[str, Callable[[Any], Any]]) -> Command:
     @wraps(command)
     def run(**given: Any) -> Any:
-        asked = {name: given.pop(name) for name in QUESTION}
+        asked = {name: given.pop(name) for name in options}
         if asked.pop("no_kv_cache"):
             asked["kv_cache"] = False
-        for name in ("limit", "attention", "fusion"):
-            if not asked[name]:
-                del asked[name]
+        for name in _DEFAULTED:
+            if not asked.get(name):
+                asked.pop(name, None)
         return command(asked=asked, **given)
 
     decorated: Any = specs_option(run)
-    for decorate in reversed(QUESTION.values()):
+    for decorate in reversed(list(options.values())):
         decorated = decorate(decorated)
     return decorated  # type: ignore[no-any-return]
 
@@ -264,6 +298,8 @@ def single(asked: dict[str, Any], command: str) -> dict[str, Any]:
     """`asked` with plain numbers; UsageError when a range was given to a one-point command."""
     plain = dict(asked)
     for name in WORKLOAD:
+        if name not in plain:
+            continue
         values = plain[name]
         if values is not None and len(values) != 1:
             flag = "--" + name.replace("_", "-")

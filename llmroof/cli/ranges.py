@@ -7,6 +7,7 @@ only where a step hits it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -30,6 +31,22 @@ def parse_numbers(text: str, smallest: int = 1) -> tuple[int, ...]:
             found.append(value)
             if len(found) > MAX_POINTS:
                 raise ValueError(f"'{_short(text)}' holds more than {MAX_POINTS} numbers")
+    return tuple(found)
+
+
+def parse_decimals(text: str) -> tuple[float, ...]:
+    """Numbers above zero joined by commas. Raises ValueError with a sentence."""
+    found = []
+    for part in text.split(","):
+        try:
+            value = float(part) if part.isascii() and "_" not in part else math.nan
+        except ValueError:
+            value = math.nan
+        if not 0 < value <= MAX_VALUE:
+            raise ValueError(f"'{_short(text)}' is not a number above 0: write 0.5 or 1,2,4")
+        found.append(value)
+    if len(found) > MAX_POINTS:
+        raise ValueError(f"'{_short(text)}' holds more than {MAX_POINTS} numbers")
     return tuple(found)
 
 

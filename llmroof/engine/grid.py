@@ -115,4 +115,5 @@ def _cut(work: Workload, region: tuple[slice, ...], dimensions: int) -> Workload
             )
         ]
 
-    return Workload(*(one(number) for number in _numbers(work)))
+    batch, input_len, output_len = (one(number) for number in _numbers(work))
+    return replace(work, batch=batch, input_len=input_len, output_len=output_len)

@@ -151,6 +151,8 @@ def _crossing(values: Number, grid: Number, wanted: Number) -> Number:
     Below the first point it is a line through zero.
     """
     target = np.asarray(wanted, dtype=np.float64)[..., None]
+    shape = np.broadcast_shapes(target.shape[:-1], values.shape[:-1])
+    values = np.broadcast_to(values, (*shape, values.shape[-1]))
     above = np.clip(np.sum(values < target, axis=-1, keepdims=True), 0, values.shape[-1] - 1)
     below = np.maximum(above - 1, 0)
     grid = np.broadcast_to(grid, values.shape)

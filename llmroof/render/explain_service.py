@@ -9,9 +9,11 @@ from llmroof.engine.estimate import Estimate
 from llmroof.errors import LlmroofError
 from llmroof.render.basis import price_basis
 from llmroof.render.derive import Section, Step, number, text
-from llmroof.render.levers import Change, again, flags, ridge_batch
+from llmroof.render.flags import flags
 from llmroof.render.page import Grid, Line, grid
 from llmroof.render.why import byte_shares, ridge_sentence
+from llmroof.search.again import Change, again
+from llmroof.search.levers import ridge_batch
 from llmroof.units import HOUR, MILLION
 
 

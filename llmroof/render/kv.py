@@ -9,10 +9,10 @@ import numpy as np
 from llmroof import units
 from llmroof.api import check_context
 from llmroof.engine.estimate import Estimate, Workload
-from llmroof.render.levers import again
 from llmroof.render.page import Item, Line, Page, grid, page
 from llmroof.render.record import Tree, head, inputs, plain_tree
 from llmroof.render.report import deployment_line
+from llmroof.search.again import again
 
 #: contexts shown when the user names none, as far as the model was made for them
 CONTEXTS: Final = tuple(2**power for power in range(10, 18))

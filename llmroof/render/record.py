@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmroof import __version__
-from llmroof.engine.estimate import Deployment, Estimate
+from llmroof import __version__, figures
+from llmroof.engine.estimate import Estimate
 from llmroof.engine.phases import OperatorCost, PhaseEstimate
 from llmroof.models.model import Model
 from llmroof.render.basis import NOTHING, basis
@@ -49,53 +49,16 @@ def shape(estimate: Estimate) -> tuple[int, ...]:
 
 def tree(estimate: Estimate) -> Tree:
     """All figures as nested names; leaves are text, numbers or arrays, still unconverted."""
-    return {
-        "inputs": inputs(estimate),
-        "model": model_figures(estimate.deployment),
-        "prefill": phase_figures(estimate.prefill),
-        "decode": phase_figures(estimate.decode),
-        "memory": _fields(
-            estimate.memory,
-            ("weights_bytes", "kv_cache_bytes", "activation_bytes", "reserved_bytes"),
-            ("total_bytes", "capacity_bytes", "fits", "max_batch", "max_context"),
-        ),
-        "serving": serving_figures(estimate),
-        "cost": _fields(
-            estimate.cost,
-            ("usd_per_hour", "usd_per_million_output_tokens", "usd_per_million_input_tokens"),
-            ("usd_per_million_total_tokens",),
-        ),
-        "energy": {"joule_per_output_token": estimate.cost.joule_per_output_token},
-    }
+    found = figures.tree(estimate)
+    found["inputs"]["defaults"] = defaults(estimate)
+    found["serving"] |= _ranges(estimate)
+    return found
 
 
 def inputs(estimate: Estimate) -> Tree:
     """Everything resolved, and the names of what was not given."""
-    deployment, work = estimate.deployment, estimate.workload
-    run = deployment.run
-    return {
-        "model": deployment.model.id,
-        "hardware": deployment.hardware.id,
-        "num_gpus": deployment.num_gpus,
-        "tp": run.plan.tp,
-        "pp": run.plan.pp,
-        "dp": run.plan.dp,
-        "ep": run.plan.ep,
-        "batch": work.batch,
-        "input_len": work.input_len,
-        "output_len": work.output_len,
-        "weights": run.precision.weights.id,
-        "activations": run.precision.activations.id,
-        "kv_cache_dtype": run.precision.kv_cache.id,
-        "engine": deployment.engine,
-        "usd_per_gpu_hour": deployment.usd_per_gpu_hour,
-        "attention": run.attention,
-        "fusion": run.fusion,
-        "kv_cache": run.kv_cache,
-        "limit": deployment.calibration is None,
-        "gpu_memory_utilization": deployment.rules.utilization,
-        "defaults": defaults(estimate),
-    }
+    found = {name: get(estimate) for name, get in figures.FIGURES["inputs"].items()}
+    return {**found, "defaults": defaults(estimate)}
 
 
 def defaults(estimate: Estimate) -> list[str]:
@@ -110,46 +73,10 @@ def defaults(estimate: Estimate) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def model_figures(deployment: Deployment) -> Tree:
-    """What the model is under this precision, before it is split over devices."""
-    model, precision = deployment.model, deployment.run.precision
-    return {
-        "parameters": model.parameters,
-        "active_parameters": model.active_parameters,
-        "weights_bytes": model.weights_bytes(precision),
-        "kv_cache_bytes_per_token": model.kv_cache_bytes_per_token(precision),
-    }
-
-
-def phase_figures(phase: PhaseEstimate) -> Tree:
-    """One pass of the whole deployment."""
-    return _fields(
-        phase, ("flop", "bytes", "network_bytes", "arithmetic_intensity", "ridge_point", "bound")
-    ) | {
-        "time_s": phase.time,
-        "roofline_time_s": phase.roofline_time,
-        "mfu": phase.mfu,
-        "mbu": phase.mbu,
-    }
-
-
-def serving_figures(estimate: Estimate) -> Tree:
-    """What a user and an operator see; ranges where the engine knows them."""
-    serving = estimate.serving
-    found: Tree = {
-        "ttft_s": serving.ttft,
-        "tpot_s": serving.tpot,
-        "e2e_latency_s": serving.e2e_latency,
-    } | _fields(
-        serving,
-        ("output_tokens_per_s", "total_tokens_per_s", "output_tokens_per_s_per_gpu"),
-        ("requests_per_s",),
-    )
-    for name in ("ttft", "tpot"):
-        span = getattr(serving, f"{name}_range", None)
-        if span is not None:
-            found[f"{name}_s_range"] = list(span)
-    return found
+def _ranges(estimate: Estimate) -> Tree:
+    """Ranges of the serving figures where the engine knows them."""
+    spans = {name: getattr(estimate.serving, f"{name}_range", None) for name in ("ttft", "tpot")}
+    return {f"{name}_s_range": list(span) for name, span in spans.items() if span is not None}
 
 
 def layers_document(estimate: Estimate) -> Tree:
@@ -291,7 +218,3 @@ def plain(value: Any) -> Any:
             return None
         return int(value) if value.is_integer() else value
     return value
-
-
-def _fields(record: Any, *names: tuple[str, ...]) -> Tree:
-    return {name: getattr(record, name) for group in names for name in group}

@@ -7,11 +7,13 @@ from typing import Any, Final, TypeAlias
 
 from llmroof import units
 from llmroof.engine.estimate import Estimate
-from llmroof.render import levers
 from llmroof.render.basis import NOTHING, arithmetics, basis, defaults_sentence, price_basis
+from llmroof.render.flags import command, flags
 from llmroof.render.page import Grid, Item, Line, Page, grid, heading, page
 from llmroof.render.record import shape
 from llmroof.render.why import phase_sentence, ridge_sentence
+from llmroof.search.again import at_limit
+from llmroof.search.levers import levers, more_at_once, ways_out
 
 #: the options of the question as they were given
 Asked: TypeAlias = Mapping[str, Any]
@@ -67,7 +69,7 @@ def deployment_line(estimate: Estimate) -> Line:
 
 def answer(estimate: Estimate) -> Grid:
     """Latency, throughput and cost, as expected and at the physical limit."""
-    limit = levers.at_limit(estimate)
+    limit = at_limit(estimate)
     kinds = [limit] if limit is estimate else [estimate, limit]
     names = ("at the limit",) if limit is estimate else ("expected", "at the limit")
     rows = [
@@ -125,16 +127,16 @@ def percent(share: float) -> str:
 def moves(estimate: Estimate) -> list[Item]:
     """The levers with the largest effect, each run."""
     found = [
-        f"{lever.flags} ({_change('TPOT', lever.result, estimate, 'tpot')}, "
+        f"{flags(lever.change)} ({_change('TPOT', lever.result, estimate, 'tpot')}, "
         f"{_change('TTFT', lever.result, estimate, 'ttft')})"
-        for lever in levers.levers(estimate)[:_LEVERS_SHOWN]
+        for lever in levers(estimate)[:_LEVERS_SHOWN]
     ]
-    doubled = levers.double_batch(estimate)
+    doubled = more_at_once(estimate)
     if doubled is not None:
         found.append(
-            f"--batch {doubled.workload.batch:g} "
-            f"({_change('tokens/s', doubled, estimate, 'output_tokens_per_s')}, "
-            f"{_change('TPOT', doubled, estimate, 'tpot')})"
+            f"{flags(doubled.change)} "
+            f"({_change('tokens/s', doubled.result, estimate, 'output_tokens_per_s')}, "
+            f"{_change('TPOT', doubled.result, estimate, 'tpot')})"
         )
     return [Line(f"What would move it: {'; '.join(found)}.")] if found else []
 
@@ -188,7 +190,7 @@ def no_fit_page(estimate: Estimate, asked: Asked) -> Page:
         ("needed", memory.total_bytes),
         ("there", memory.capacity_bytes),
     ]
-    ways = levers.ways_out(estimate)
+    ways = ways_out(estimate)
     items: list[Item] = [
         *title(estimate),
         Line(
@@ -201,7 +203,7 @@ def no_fit_page(estimate: Estimate, asked: Asked) -> Page:
         heading("Ways out (each checked)" if ways else "No single change makes it fit"),
     ]
     for way in ways:
-        items.append(Line(f"  {levers.command(estimate, asked, way.change)}", hang=4))
+        items.append(Line(f"  {command(estimate, asked, way.change)}", hang=4))
     sentence = defaults_sentence(estimate)
     return page([*items, *([Line(""), Line(f"- {sentence}", hang=2)] if sentence else [])])
 

@@ -11,32 +11,19 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.engine.estimate import Estimate
+from llmroof.figures import flat_name
 from llmroof.render.record import Tree, plain, shape, tree
 
-#: parts of the tree whose names stand for themselves in a flat row
-_BARE: Final = ("inputs", "memory", "serving", "cost", "energy")
 _LISTS: Final = ("defaults",)
 
 
 def columns(estimate: Estimate) -> dict[str, Any]:
-    """Column name -> scalar or array, as in the JSON.
-
-    `prefill_` and `decode_` stand before the figures of a phase, `model_` before the
-    model's `weights_bytes` (the bare name is memory's: bytes per GPU).
-    """
-    found: dict[str, Any] = {}
-    for part, values in tree(estimate).items():
-        for name, value in values.items():
-            if name in _LISTS:
-                value = " ".join(value)
-            found[_column(part, name)] = value
-    return found
-
-
-def _column(part: str, name: str) -> str:
-    if part in _BARE or (part == "model" and name != "weights_bytes"):
-        return name
-    return f"{part}_{name}"
+    """Column name -> scalar or array, as in the JSON."""
+    return {
+        flat_name(part, name): " ".join(value) if name in _LISTS else value
+        for part, values in tree(estimate).items()
+        for name, value in values.items()
+    }
 
 
 def to_frame(estimate: Estimate) -> Any:

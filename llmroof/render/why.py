@@ -8,7 +8,7 @@ from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.phases import PhaseEstimate
 from llmroof.operators import Number
-from llmroof.render.levers import ridge_batch
+from llmroof.search.levers import ridge_batch
 
 _KINDS: Final = (
     ("weight_bytes", "weights"),

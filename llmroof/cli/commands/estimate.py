@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmroof.cli.options import output, question
+from llmroof.cli.options import output, serving_question
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
 
 
 @click.command("estimate")
-@question
+@serving_question
 @output()
 def command(asked: dict[str, Any], target: Target) -> int:
     """Latency, throughput, memory and cost, and why.
 
     Exit code 1 when the model does not fit; the answer then names the ways out.
-    A range (--batch 1:512:x2) gives one row per point.
+    A range (--batch 1:512:x2) gives one row per point. --concurrency or --request-rate
+    ask for a server under load instead of one static batch.
     """
     from llmroof.cli.ask import ask, given
 

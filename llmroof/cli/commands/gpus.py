@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmroof.cli.options import SpecName, output, specs_option
+from llmroof.cli.options import output, specs_option
+from llmroof.cli.types import SpecName
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target

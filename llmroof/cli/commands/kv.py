@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmroof.cli.options import Numbers, output, question, single
+from llmroof.cli.options import output, question, single
+from llmroof.cli.types import Numbers
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target

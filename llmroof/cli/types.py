@@ -1,0 +1,74 @@
+"""Types of option values: ranges of numbers, decimals, names of specs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from llmroof.cli.ranges import parse_decimals, parse_numbers
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType
+
+
+class Numbers(_ParamType):
+    """A whole number or a range of them, as a tuple."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Parse, or fail with the parser's sentence."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return parse_numbers(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Decimals(_ParamType):
+    """A number or several joined by commas, as a tuple."""
+
+    name = "decimals"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        """Parse; what is no finite number fails."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return parse_decimals(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class SpecName(_ParamType):
+    """A GPU or a model: an id, an alias or a path; completes ids and aliases."""
+
+    name = "name"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """The text as it is; an empty one is a slip."""
+        if not str(value).strip():
+            self.fail("is empty", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Ids and aliases that begin with what is typed."""
+        return [CompletionItem(name) for name in names(self.kind) if name.startswith(incomplete)]
+
+
+def names(kind: str) -> list[str]:
+    """Every id and alias of the `gpu` or `model` catalog, sorted."""
+    from llmroof.specs.catalog import HARDWARE, MODELS
+
+    catalog = HARDWARE if kind == "gpu" else MODELS
+    return sorted({*catalog.files(), *catalog.aliases()})

@@ -1,0 +1,63 @@
+"""Options as they are typed: keywords of `llmroof.estimate` as text to copy."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+from llmroof.engine.estimate import Estimate
+from llmroof.search.again import Change
+
+#: keyword of `llmroof.estimate` -> its flag, where that is not the keyword itself
+_FLAGS: Final = {"tp": "--tp", "pp": "--pp", "dp": "--dp", "ep": "--ep"}
+_SWITCHES: Final = {
+    "limit": (True, "--limit"),
+    "kv_cache": (False, "--no-kv-cache"),
+    "random_lengths": (True, "--random-lengths"),
+}
+_WORKLOAD: Final = ("batch", "input_len", "output_len")
+_PLAN: Final = ("num_gpus", "tp", "pp", "dp", "ep")
+
+
+def flag(name: str) -> str:
+    """The flag of a keyword."""
+    return _FLAGS.get(name, "--" + name.replace("_", "-"))
+
+
+def flags(options: Mapping[str, Any]) -> str:
+    """Keywords of `llmroof.estimate` as command-line options."""
+    words = []
+    for name, value in options.items():
+        if name in _SWITCHES:
+            wanted, switch = _SWITCHES[name]
+            words += [switch] if value is wanted else []
+        elif value is not None:
+            words.append(f"{flag(name)} {shlex.quote(_text(value))}")
+    return " ".join(words)
+
+
+def command(estimate: Estimate, asked: Change, change: Change) -> str:
+    """The command line that asks the same with a change; `asked` are the options given."""
+    kept = dict(asked) or _named(estimate)
+    if any(name in change for name in _PLAN):
+        kept = {name: value for name, value in kept.items() if name not in _PLAN}
+        if "tp" in change:
+            plan = estimate.deployment.run.plan
+            others = {"pp": plan.pp, "dp": plan.dp, "ep": plan.ep}
+            kept |= {name: degree for name, degree in others.items() if degree > 1}
+    return f"llmroof estimate {flags({**kept, **change})}"
+
+
+def _named(estimate: Estimate) -> dict[str, Any]:
+    """The options that name an estimate made from Python."""
+    deployment, work = estimate.deployment, estimate.workload
+    numbers = {name: getattr(work, name) for name in _WORKLOAD}
+    return {"model": deployment.model.id, "gpu": deployment.hardware.id, **numbers}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    name = getattr(value, "id", None)
+    return str(name) if name is not None else f"{value:g}"

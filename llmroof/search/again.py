@@ -1,0 +1,136 @@
+"""The same question asked again with one thing different.
+
+Every figure that compares comes from running the estimate anew, never from a rule of
+thumb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+import numpy as np
+
+from llmroof.api import check_context, resolve_precision, smallest_plan
+from llmroof.engine.deployment import Deployment, Workload
+from llmroof.engine.estimate import Estimate
+from llmroof.engine.estimate import estimate as run_static
+from llmroof.engine.loaded import estimate_load
+from llmroof.engine.plans import check_plan
+from llmroof.engine.roofline import require_support
+from llmroof.operators import Plan
+from llmroof.resolve import speculate
+from llmroof.specs.hardware import Hardware
+from llmroof.specs.precision import Precision
+
+#: keywords of `llmroof.estimate` and their new values; `gpu` is a loaded Hardware
+Change = Mapping[str, Any]
+
+_DEGREES: Final = ("tp", "pp", "dp", "ep")
+_LENGTHS: Final = ("input_len", "output_len", "prefix_hit_rate")
+_RUN: Final = ("attention", "fusion", "kv_cache")
+_RULES: Final = {"max_num_seqs": "max_num_seqs", "max_num_batched_tokens": "chunk_tokens"}
+
+
+def again(estimate: Estimate, **change: Any) -> Estimate:
+    """The same question with `change`, in keywords of `llmroof.estimate`.
+
+    `num_gpus=None` leaves the plan open: the fewest devices that hold it. Under a load
+    `concurrency` or `request_rate` change it, and a `batch` asks for a static one.
+    Raises LlmroofError where the model or the device does not allow it.
+    """
+    deployment = _deployment(estimate, change)
+    work = static_work(estimate, change)
+    check_context(deployment.model, work)
+    if "num_gpus" in change:
+        deployment, _ = smallest_plan(deployment, work)
+    if estimate.load is None or "batch" in change:
+        return run_static(deployment, work)
+    lengths = {name: change[name] for name in _LENGTHS if name in change}
+    load = replace(estimate.load, **lengths)
+    if "concurrency" in change:
+        load = replace(load, concurrency=change["concurrency"])
+    rate = None
+    if load.kind == "poisson":
+        assert estimate.steady is not None
+        rate = change.get("request_rate", estimate.steady.requests_per_s)
+    return estimate_load(deployment, load, rate)
+
+
+def static_work(estimate: Estimate, change: Change) -> Workload:
+    """The workload of the question under `change`, as one of a static batch."""
+    work = estimate.workload
+    if estimate.load is not None and "batch" in change:
+        work = replace(work, chunk_tokens=None)
+    numbers = {name: change[name] for name in ("batch", *_LENGTHS) if name in change}
+    if "chunked_prefill" in change:
+        numbers["chunk_tokens"] = change["chunked_prefill"]
+    return replace(work, **numbers)
+
+
+def _deployment(estimate: Estimate, change: Change) -> Deployment:
+    deployment = estimate.deployment
+    if "gpu" in change:
+        deployment = on_hardware(deployment, change["gpu"])
+    model, execution = deployment.model, deployment.run
+    precision = _precision(deployment, change)
+    require_support(deployment.hardware, precision)
+    degrees = {name: change[name] for name in _DEGREES if name in change}
+    plan = Plan() if "num_gpus" in change else replace(execution.plan, **degrees)
+    check_plan(model, plan)
+    kept = {name: change[name] for name in _RUN if name in change}
+    rules = {field: change[name] for name, field in _RULES.items() if name in change}
+    return replace(
+        deployment,
+        run=replace(execution, precision=precision, plan=plan, **kept),
+        rules=replace(deployment.rules, **rules),
+        speculation=_speculation(deployment, change),
+    )
+
+
+def on_hardware(deployment: Deployment, hardware: Hardware) -> Deployment:
+    """The same on other devices, at their listed price and their own power."""
+    price = hardware.price
+    return replace(
+        deployment,
+        hardware=hardware,
+        usd_per_gpu_hour=None if price is None else price.usd_per_hour,
+        watts=None,
+    )
+
+
+def _precision(deployment: Deployment, change: Change) -> Precision:
+    """The formats under `change`; a KV cache format chosen apart stays chosen."""
+    now = deployment.run.precision
+    chosen = now
+    if change.get("precision") is not None:
+        chosen, _ = resolve_precision(deployment.model, deployment.hardware, change["precision"])
+        if now.kv_cache != now.base:
+            chosen = replace(chosen, kv_cache=now.kv_cache)
+    return chosen.with_parts(
+        change.get("weights"), change.get("activations"), change.get("kv_cache_dtype")
+    )
+
+
+def _speculation(deployment: Deployment, change: Change) -> Any:
+    if "speculative_tokens" not in change:
+        return deployment.speculation
+    return speculate(
+        change["speculative_tokens"], change.get("acceptance_rate"), change.get("draft_model")
+    )
+
+
+def at_limit(estimate: Estimate) -> Estimate:
+    """The same question at the physical limit."""
+    if estimate.deployment.calibration is None:
+        return estimate
+    limited = replace(estimate, deployment=replace(estimate.deployment, calibration=None))
+    return again(limited)
+
+
+def single(estimate: Estimate) -> bool:
+    """True for one question, False for an array of them."""
+    return all(
+        np.ndim(getattr(estimate.workload, field.name)) == 0 for field in fields(Workload)
+    ) and (estimate.load is None or np.ndim(estimate.load.concurrency) == 0)

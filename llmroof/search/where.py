@@ -1,0 +1,307 @@
+"""`--where`: conditions over columns, with units: `tpot_s < 30 ms and fits`.
+
+A small grammar and nothing else: no call, no attribute, no index, no eval.
+  condition   = disjunction of conjunctions of `not` and comparisons
+  comparison  = sum [(< | <= | > | >= | == | = | !=) sum]
+  sum         = terms of + - * / over numbers, `30 ms`, `80 GB`, `5 %`, columns, 'text'
+Conditions are evaluated on whole columns at once.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from llmroof import units
+from llmroof.errors import InputError, nearest
+
+#: name of a column -> its values
+Lookup: TypeAlias = Callable[[str], Any]
+
+_LONGEST: Final = 500
+_DEEPEST: Final = 50
+_TOKEN: Final = re.compile(
+    r"""\s*(?:(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)
+    |(?P<name>[A-Za-z_]\w*)
+    |(?P<text>'[^'\n]*'|"[^"\n]*")
+    |(?P<sign><=|>=|==|!=|[-+*/()<>=]))""",
+    re.VERBOSE | re.ASCII,
+)
+_UNIT: Final = re.compile(r"\s*(%|[A-Za-zµ]+(?:/[A-Za-z]+)?)")
+_COMPARE: Final = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+_ARITHMETIC: Final = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+_WORDS: Final = ("and", "or", "not", "true", "false")
+#: what the name of a column ends in -> what it measures
+_MEASURES: Final = (("_tokens_per_s", ""), ("_per_s", ""), ("_s", "s"), ("bytes", "B"))
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A part of a condition: how to compute it, and what it measures (None: any)."""
+
+    of: Callable[[Lookup], Any]
+    kind: str
+    measure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A parsed condition; `columns` are the names it uses."""
+
+    text: str
+    columns: frozenset[str]
+    _value: _Value
+
+    def mask(self, lookup: Lookup) -> Any:
+        """True where the condition holds; unknown values (None, NaN) never meet one."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return np.asarray(self._value.of(lookup), dtype=np.bool_)
+
+
+def parse_where(text: str, known: Iterable[str]) -> Condition:
+    """Parse a condition over the columns `known`; InputError says what is wrong and where."""
+    parser = _Parser(text, frozenset(known))
+    value = parser.either()
+    parser.end()
+    if value.kind != "truth":
+        raise InputError(f"--where '{_short(text)}' is no condition: compare it with something")
+    return Condition(text, frozenset(parser.used), value)
+
+
+class _Parser:
+    """Recursive descent; `at` is the place in the text."""
+
+    def __init__(self, text: str, known: frozenset[str]) -> None:
+        if len(text) > _LONGEST:
+            raise InputError(f"--where is longer than {_LONGEST} characters")
+        self.text, self.known = text, known
+        self.at = self.depth = 0
+        self.used: set[str] = set()
+
+    def either(self) -> _Value:
+        """Conditions joined by `or`."""
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise InputError(f"--where is nested deeper than {_DEEPEST} levels")
+        value = self._both()
+        while self._word("or"):
+            value = self._join(value, self._both(), np.logical_or, "or")
+        self.depth -= 1
+        return value
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self.text[self.at :].strip():
+            raise self._wrong("an operator")
+
+    def _both(self) -> _Value:
+        value = self._not()
+        while self._word("and"):
+            value = self._join(value, self._not(), np.logical_and, "and")
+        return value
+
+    def _not(self) -> _Value:
+        turns = 0
+        while self._word("not"):
+            turns += 1
+        value = self._comparison()
+        if turns and value.kind != "truth":
+            raise InputError(f"--where '{_short(self.text)}': `not` needs a condition")
+        if turns % 2 == 0:
+            return value
+        return _Value(lambda look: np.logical_not(value.of(look)), "truth")
+
+    def _join(self, one: _Value, two: _Value, how: Any, word: str) -> _Value:
+        if one.kind != "truth" or two.kind != "truth":
+            raise InputError(f"--where '{_short(self.text)}': `{word}` joins conditions")
+        return _Value(lambda look: how(one.of(look), two.of(look)), "truth")
+
+    def _comparison(self) -> _Value:
+        left = self._sum()
+        sign = self._sign(*_COMPARE)
+        if sign is None:
+            return left
+        right = self._sum()
+        if left.kind != right.kind:
+            raise InputError(
+                f"--where '{_short(self.text)}' compares a {left.kind} with a {right.kind}"
+            )
+        if left.kind != "number" and sign not in ("==", "=", "!="):
+            raise InputError(f"--where '{_short(self.text)}': a {left.kind} is only = or !=")
+        self._same_measure(left, right)
+        compare = _COMPARE[sign]
+        if left.kind == "text":
+            return _Value(lambda look: compare(_texts(left.of(look)), right.of(look)), "truth")
+        return _Value(lambda look: _known(compare, left.of(look), right.of(look)), "truth")
+
+    def _sum(self) -> _Value:
+        value = self._product()
+        while sign := self._sign("+", "-"):
+            other = self._product()
+            self._same_measure(value, other)
+            value = self._compute(sign, value, other, value.measure or other.measure)
+        return value
+
+    def _product(self) -> _Value:
+        value = self._factor()
+        while sign := self._sign("*", "/"):
+            value = self._compute(sign, value, self._factor(), None)
+        return value
+
+    def _compute(self, sign: str, one: _Value, two: _Value, measure: str | None) -> _Value:
+        if one.kind != "number" or two.kind != "number":
+            raise InputError(f"--where '{_short(self.text)}': `{sign}` needs numbers")
+        how = _ARITHMETIC[sign]
+        return _Value(
+            lambda look: how(_numbers(one.of(look)), _numbers(two.of(look))), "number", measure
+        )
+
+    def _factor(self) -> _Value:
+        if self._sign("("):
+            value = self.either()
+            if not self._sign(")"):
+                raise self._wrong("`)`")
+            return value
+        if self._sign("-"):
+            return self._compute("-", _Value(lambda _: 0.0, "number"), self._atom(), None)
+        return self._atom()
+
+    def _atom(self) -> _Value:
+        token = self._next()
+        if token is None or token.kind == "sign" or token.text in ("and", "or", "not"):
+            raise self._wrong("a column, a number or 'text'")
+        self.at = token.end
+        if token.kind == "number":
+            return self._quantity(float(token.text))
+        if token.kind == "text":
+            text = token.text[1:-1]
+            return _Value(lambda _: text, "text")
+        if token.text in ("true", "false"):
+            truth = token.text == "true"
+            return _Value(lambda _: truth, "truth")
+        return self._column(token.text)
+
+    def _column(self, name: str) -> _Value:
+        if name not in self.known:
+            guess = nearest(name, self.known)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            raise InputError(f"--where: there is no column '{_short(name)}'{hint}")
+        self.used.add(name)
+        return _Value(lambda look: look(name), kind_of(name), _measure(name))
+
+    def _quantity(self, number: float) -> _Value:
+        match = _UNIT.match(self.text, self.at)
+        if match is None or match[1] in _WORDS or match[1] in self.known:
+            return _Value(lambda _: number, "number")
+        self.at = match.end()
+        if match[1] == "%":
+            return _Value(lambda _: number / 100, "number")
+        value, measure = _in_si(number, match[1])
+        return _Value(lambda _: value, "number", measure)
+
+    def _same_measure(self, one: _Value, two: _Value) -> None:
+        if None not in (one.measure, two.measure) and one.measure != two.measure:
+            names = [value.measure or "a plain number" for value in (one, two)]
+            raise InputError(f"--where '{_short(self.text)}' compares {names[0]} with {names[1]}")
+
+    def _next(self) -> _Token | None:
+        match = _TOKEN.match(self.text, self.at)
+        if match is None:
+            return None
+        kind = match.lastgroup or ""
+        return _Token(kind, match[kind], match.end())
+
+    def _word(self, word: str) -> bool:
+        token = self._next()
+        if token is None or token.kind != "name" or token.text != word:
+            return False
+        self.at = token.end
+        return True
+
+    def _sign(self, *signs: str) -> str | None:
+        token = self._next()
+        if token is None or token.kind != "sign" or token.text not in signs:
+            return None
+        self.at = token.end
+        return token.text
+
+    def _wrong(self, due: str) -> InputError:
+        rest = self.text[self.at :].strip()
+        found = f"before '{_short(rest)}'" if rest else "at the end"
+        return InputError(f"--where '{_short(self.text)}': {due} is missing {found}")
+
+
+def _in_si(number: float, unit: str) -> tuple[float, str]:
+    """(value in SI, what it measures) of a number with a unit of any dimension."""
+    for measure in units.DIMENSIONS:
+        try:
+            return units.parse(f"{number!r} {unit}", measure), measure
+        except ValueError:
+            continue
+    raise InputError(f"--where: unknown unit '{_short(unit)}' after {number:g}")
+
+
+_TEXTS: Final = frozenset(
+    ("model", "hardware", "weights", "activations", "kv_cache_dtype", "engine", "attention",
+     "fusion", "load", "draft_model", "prefill_bound", "decode_bound")
+)  # fmt: skip
+_TRUTHS: Final = frozenset(("fits", "kv_cache", "limit"))
+
+
+def kind_of(column: str) -> str:
+    """`text`, `truth` or `number`: what a column holds."""
+    if column in _TEXTS:
+        return "text"
+    return "truth" if column in _TRUTHS else "number"
+
+
+def _measure(column: str) -> str | None:
+    """The dimension of a column as `units` calls it; "" for a plain number."""
+    if column.endswith("_flop"):
+        return "FLOP"
+    return next((measure for end, measure in _MEASURES if column.endswith(end)), "")
+
+
+def _numbers(value: Any) -> Any:
+    """Float64; unknown is NaN."""
+    if value is None:
+        return np.nan
+    return np.asarray(value, dtype=np.float64) if np.ndim(value) else float(value)
+
+
+def _texts(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _known(compare: Any, one: Any, two: Any) -> Any:
+    """The comparison, False where either side is unknown (NaN differs from everything)."""
+    one, two = _numbers(one), _numbers(two)
+    return np.logical_and(compare(one, two), ~(np.isnan(one) | np.isnan(two)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
