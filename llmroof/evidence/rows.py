@@ -1,0 +1,117 @@
+"""Measured rows: the CSV they stand in, and the question that each of them asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from llmroof.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: measured figures that a row may hold, as named in the CSV
+METRICS: Final = (
+    "ttft_s",
+    "tpot_s",
+    "e2e_latency_s",
+    "prefill_tokens_per_s",
+    "decode_tokens_per_s",
+    "output_tokens_per_s",
+)
+#: columns that decide which deployment a row ran on
+DEPLOYMENT: Final = (
+    "model",
+    "hardware",
+    "num_gpus",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "precision",
+    "kv_cache_dtype",
+    "engine",
+    "lengths",
+    "load",
+)
+#: columns that must stand in the file
+REQUIRED: Final = ("model", "hardware", "input_len", "output_len")
+_WHOLE: Final = ("num_gpus", "tp", "pp", "dp", "ep")
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How a benchmark draws its lengths: mean over nominal, and whether they vary."""
+
+    mean: float
+    random: bool
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a CSV with the columns of the interface; unknown columns are carried along.
+
+    Raises InputError, naming the file and the column, when a needed column is missing or
+    a number is none.
+    """
+    import pandas as pd
+
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV: {error}") from None
+    for name in REQUIRED:
+        if name not in rows.columns:
+            raise InputError(f"{path}: column '{name}' is missing")
+    if "concurrency" not in rows.columns and "batch" not in rows.columns:
+        raise InputError(f"{path}: needs a column 'concurrency' or 'batch'")
+    if "id" not in rows.columns:
+        rows.insert(0, "id", [str(index) for index in range(1, len(rows) + 1)])
+    for name in ("concurrency", "batch", "input_len", "output_len", *METRICS):
+        if name in rows.columns:
+            rows[name] = _numbers(rows[name], path, name)
+    return rows
+
+
+def _numbers(column: pd.Series[str], path: Path, name: str) -> pd.Series[float]:
+    import pandas as pd
+
+    numbers = pd.to_numeric(column.where(column.str.strip() != "", None), errors="coerce")
+    wrong = numbers.isna() & (column.str.strip() != "")
+    if wrong.any():
+        line = wrong.tolist().index(True) + 2  # the header is line 1
+        value = column[wrong].iloc[0][:40]
+        raise InputError(f"{path}:{line}: {name}: '{value}' is not a number")
+    return numbers.astype(float)
+
+
+def options(row: Mapping[str, str]) -> dict[str, Any]:
+    """The keywords of `estimate` that a row's deployment columns stand for."""
+    asked: dict[str, Any] = {"model": row["model"], "gpu": row["hardware"]}
+    for name in _WHOLE:
+        if text := row.get(name, "").strip():
+            try:
+                asked[name] = round(float(text))
+            except (ValueError, OverflowError):
+                raise InputError(f"{name}: '{text[:40]}' is not a number") from None
+    for name in ("precision", "kv_cache_dtype", "engine"):
+        if text := row.get(name, "").strip():
+            asked[name] = text
+    return asked
+
+
+def lengths(text: str) -> Lengths:
+    """`fixed` (or nothing), or `uniform 0.8-1.0` of the nominal lengths."""
+    kind, _, spread = text.strip().partition(" ")
+    if kind in ("", "fixed"):
+        return Lengths(1.0, False)
+    low, _, high = spread.partition("-")
+    try:
+        mean = (float(low) + float(high)) / 2
+    except ValueError:
+        mean = math.nan
+    if kind != "uniform" or not 0 < mean < math.inf:
+        raise InputError(f"lengths: '{text[:40]}' is neither 'fixed' nor like 'uniform 0.8-1.0'")
+    return Lengths(mean, True)
