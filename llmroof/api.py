@@ -12,6 +12,7 @@ from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.estimate import Estimate, memory_of
 from llmroof.engine.grid import estimate_grid
 from llmroof.engine.loaded import estimate_load
+from llmroof.engine.network import domains, reach
 from llmroof.engine.plans import growing_plans
 from llmroof.engine.serving import LOADS, Load
 from llmroof.errors import InputError
@@ -136,12 +137,17 @@ def _left_out(given: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def smallest_plan(deployment: Deployment, work: Workload) -> tuple[Deployment, tuple[str, ...]]:
-    """The fewest devices that hold the work: tensor parallel, then pipeline stages."""
-    for plan in growing_plans(deployment.model, _MAX_GPUS):
+    """The fewest of 1, 2, 4 ... devices that hold the work, as far as their links reach.
+
+    Tensor parallel inside the scale-up domain, then pipeline stages.
+    """
+    hardware = deployment.hardware
+    most = int(min(_MAX_GPUS, reach(hardware)))
+    for plan in growing_plans(deployment.model, most, max(domains(hardware), default=1)):
         candidate = replace(deployment, run=replace(deployment.run, plan=plan))
         if np.all(memory_of(candidate, work).fits):
             degrees = f"tp={plan.tp}" + (f", pp={plan.pp}" if plan.pp > 1 else "")
-            note = f"{plan.num_gpus} GPUs ({degrees}): the fewest that hold it"
+            note = f"{plan.num_gpus} GPUs ({degrees}): the fewest of 1, 2, 4 ... that hold it"
             return candidate, (note,) if plan.num_gpus > 1 else ()
     return deployment, ()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from llmroof.calibration.load import EngineRules, load_calibration, load_engine
 from llmroof.engine.deployment import Deployment, Speculation
+from llmroof.engine.network import ALL_REDUCE, AUTO
 from llmroof.engine.plans import check_plan
 from llmroof.engine.roofline import require_support
 from llmroof.errors import InputError
@@ -53,6 +54,7 @@ def deploy(
     attention: str = "flash",
     fusion: str = "fused",
     kv_cache: bool = True,
+    all_reduce: str = AUTO,
     gpu_memory_utilization: float | None = None,
     max_num_batched_tokens: int | None = None,
     max_num_seqs: int | None = None,
@@ -80,11 +82,12 @@ def deploy(
     rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
     _amount("price", price, "USD per GPU-hour")
     _amount("power", power, "watts per GPU")
+    _one_of("all_reduce", all_reduce, (AUTO, *ALL_REDUCE))
     listed = hardware.price.usd_per_hour if hardware.price else None
     deployment = Deployment(
         loaded,
         hardware,
-        Execution(chosen, plan, attention, fusion, kv_cache),
+        Execution(chosen, plan, attention, fusion, kv_cache, all_reduce=all_reduce),
         rules,
         None if limit else load_calibration(),
         listed if price is None else price,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from llmroof.calibration.links import LinkFit, load_links
 from llmroof.errors import UnknownName
 from llmroof.specs.schema import (
     Field,
@@ -54,6 +55,7 @@ class Calibration:
     kinds: Mapping[str, KernelFit]
     network: NetworkFit
     source: str
+    links: LinkFit = field(default_factory=load_links)
 
     def kind(self, name: str) -> KernelFit:
         """The coefficients of an operator kind; unlisted kinds are elementwise work."""

@@ -40,7 +40,9 @@ def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
 
 
 #: options whose default stands in the signature of `llmroof.estimate`
-_DEFAULTED: Final = ("limit", "attention", "fusion", "load", "random_lengths", "prefix_hit_rate")
+_DEFAULTED: Final = (
+    "limit", "attention", "fusion", "all_reduce", "load", "random_lengths", "prefix_hit_rate",
+)  # fmt: skip
 _DEGREE: Final = click.IntRange(min=1, max=65536)
 
 specs_option: Final = _option(
@@ -176,6 +178,11 @@ QUESTION: Final = {
         "--fusion",
         type=click.Choice(["fused", "none"]),
         help="none runs every operator of the textbook as a kernel of its own.  [default: fused]",
+    ),
+    "all_reduce": _option(
+        "--all-reduce",
+        type=click.Choice(["auto", "ring", "tree", "one-shot", "switch"]),
+        help="How partial sums of tensor parallel devices are added up.  [default: auto]",
     ),
     "no_kv_cache": _option(
         "--no-kv-cache", is_flag=True, help="Recompute the whole context in every step."

@@ -1,17 +1,19 @@
 """Does it fit: weights, KV cache, activations and reserve against device memory.
 
 Every function is of one device. The KV cache grows piecewise linearly with context
-(windows fill up), so that the largest context is found exactly, not by trial.
+(windows fill up), so that the largest context is found exactly, not by trial. In a
+pipeline the fullest stage decides: uneven layers, embedding and head are its own.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from llmroof.calibration.load import EngineRules
+from llmroof.engine.stages import distinct_stages
 from llmroof.models.model import Model
 from llmroof.operators import Execution, Number
 from llmroof.specs.hardware import Hardware
@@ -48,19 +50,58 @@ def memory(
 
     `batch` is of the whole deployment; a device serves batch / dp of it. The reserve is
     what the engine leaves alone, (1 − utilization) of the device. A `draft` model keeps
-    its weights and cache beside the model's own.
+    its weights and cache beside the model's own; in a pipeline it lies on the last stage.
     """
+    alone = replace(run, plan=replace(run.plan, pp=1))
+    found = [
+        _one_stage(stage, alone, hardware, rules, batch, input_len, output_len, draft)
+        for stage in distinct_stages(model, run.plan.pp)
+    ]
+    return found[0] if len(found) == 1 else _fullest(found)
+
+
+def _fullest(stages: list[MemoryEstimate]) -> MemoryEstimate:
+    """The stage that needs most, with the batch and the context that all stages hold."""
+    most = stages[0]
+    for stage in stages[1:]:
+        fuller = stage.total_bytes > most.total_bytes
+        chosen = {
+            name: np.where(fuller, getattr(stage, name), getattr(most, name))[()]
+            for name in ("weights_bytes", "kv_cache_bytes", "activation_bytes", "total_bytes")
+        }
+        most = replace(
+            most,
+            **chosen,
+            fits=np.logical_and(most.fits, stage.fits),
+            max_batch=np.minimum(stage.max_batch, most.max_batch),
+            max_context=np.minimum(stage.max_context, most.max_context),
+        )
+    return most
+
+
+def _one_stage(
+    model: Model,
+    run: Execution,
+    hardware: Hardware,
+    rules: EngineRules,
+    batch: Number,
+    input_len: Number,
+    output_len: Number,
+    draft: Model | None,
+) -> MemoryEstimate:
+    """Memory of one device of a pipeline stage, or of a model that is in one piece."""
     plan = run.plan
+    last = any(block is model.head for block, _ in model.parts())
     capacity = hardware.memory.usable
     reserved = capacity * (1 - rules.utilization)
     weights = model.weights_bytes(run.precision, plan)
     context = input_len + output_len
     per_sequence = _cache(model, run, context)
-    if draft is not None:
+    if draft is not None and last:
         weights = weights + draft.weights_bytes(run.precision, plan)
         per_sequence = per_sequence + _cache(draft, run, context)
     per_token = model.workspace(plan) * run.precision.base.bytes
-    logits = model.head.vocab / plan.tp * number_format("fp32").bytes
+    logits = model.head.vocab / plan.tp * number_format("fp32").bytes if last else 0.0
     local = batch if plan.dp == 1 else np.ceil(batch / plan.dp)
     activations = per_token * np.minimum(local * input_len, rules.chunk_tokens) + logits * local
     cache = local * per_sequence
@@ -83,13 +124,14 @@ def memory(
 def _cache(model: Model, run: Execution, context: Number) -> Number:
     if not run.kv_cache:
         return 0.0 * context
-    return model.kv_cache_bytes(context, run.precision, run.plan.tp) / run.plan.pp
+    return model.kv_cache_bytes(context, run.precision, run.plan.tp)
 
 
 def _largest_batch(
     free: Number, per_sequence: Number, per_token: Number, input_len: Number, chunk: Number
 ) -> Number:
     """Largest B with per_token·min(B·input, chunk) + B·per_sequence <= free, at least 0."""
+    per_sequence = np.maximum(per_sequence, 1.0)  # a stage without cache and head keeps nothing
     below = free / (per_token * input_len + per_sequence)
     above = (free - per_token * chunk) / per_sequence
     return np.maximum(np.floor(np.where(below * input_len <= chunk, below, above)), 0.0)

@@ -48,7 +48,17 @@ def expected(
 
 
 def _collective(operator: Operator, floor: Times, calibration: Calibration) -> Times:
-    fit = calibration.network
-    start = operator.count * (fit.latency + fit.per_doubling * np.log2(operator.shape["world"]))
-    network = floor.network / fit.bandwidth
+    """Start, bytes at the share of the link that is reached, and steps between devices.
+
+    Left to the library (`auto`), the start inside a domain is measured, a term per
+    doubling; a way that is named costs its steps on each link (`calibration/links.yaml`).
+    """
+    fit, links = calibration.network, calibration.links
+    steps, named = operator.shape["steps"], operator.shape["algorithm"] != "auto"
+    if named and operator.kind == "all_reduce":
+        one = links.start + sum(links.step[link] * count for link, count in steps.items())
+    else:
+        one = fit.latency + fit.per_doubling * np.log2(operator.shape["world"])
+        one = one + links.step["nic"] * steps.get("nic", 0.0)
+    start, network = operator.count * one, floor.network / fit.bandwidth
     return Times(0.0, 0.0, network, start, network + start)

@@ -13,21 +13,21 @@ def prefill_pass(work: Workload, plan: Plan) -> tuple[Step, Schedule]:
     """The pass over the prompts of the busiest rank, and how often it runs.
 
     A cached prefix is attended to, not computed. With chunks the pass is one chunk,
-    at the mean of the tokens that came before. A pipeline of pp stages works on
-    m = min(sequences, pp) micro-batches at once; the round takes m + pp − 1 stage
-    times, a stage being 1/pp of a pass (Huang et al. 2019, GPipe, section 2.3).
+    at the mean of the tokens that came before. A pipeline of pp stages cuts the batch
+    into m = min(sequences, pp) micro-batches that follow each other through the stages;
+    chunks of a prompt follow each other too, as each stage has the keys of those before
+    (Huang et al. 2019, GPipe, section 2.3; Agrawal et al. 2024, Sarathi-Serve, 4.3).
     """
     local = per_rank(work.batch, plan)
-    micro, rounds = local, 1.0
-    if plan.pp > 1:
-        together = np.minimum(local, plan.pp)
-        micro, rounds = local / together, (together + plan.pp - 1) / plan.pp
+    together = 1.0 if plan.pp == 1 else np.minimum(local, plan.pp)
+    micro = local if plan.pp == 1 else local / together
     cached = work.input_len * work.prefix_hit_rate
     if work.chunk_tokens is None:
-        schedule = Schedule(work.batch / micro, rounds)
-        return Step(micro, work.fresh, cached), schedule
+        return Step(micro, work.fresh, cached), Schedule(work.batch / micro, together)
     step, chunks = _chunk(micro, work.fresh, cached, work.chunk_tokens)
-    return step, Schedule(work.batch / micro * chunks, rounds * chunks)
+    in_a_row = together * chunks
+    schedule = Schedule(work.batch / micro * chunks, in_a_row)
+    return step, schedule
 
 
 def _chunk(batch: Number, fresh: Number, cached: Number, budget: Number) -> tuple[Step, Number]:
@@ -48,13 +48,16 @@ def decode_pass(work: Workload, run: Execution, new_tokens: Number = 1.0) -> tup
     Token i of the answer (i = 1 … output−1 after the first) attends to input + i keys,
     itself included: on average input + output/2. Without a KV cache the step recomputes
     that whole context. Speculative decoding verifies `new_tokens` at once. Pipeline
-    stages work on different sequences at the same time: each token still passes every
-    layer, so that a pipeline gains no latency.
+    stages work on different sequences at the same time, round and round: each token
+    still passes every layer, so that a pipeline gains no latency.
     """
     context = work.input_len + work.output_len / 2
     local = per_rank(work.batch, run.plan)
-    micro = local if run.plan.pp == 1 else np.ceil(local / run.plan.pp)
-    schedule = Schedule(work.batch / micro)
+    micro, together = local, 1.0
+    if run.plan.pp > 1:
+        micro = np.ceil(local / run.plan.pp)
+        together = np.ceil(local / micro)
+    schedule = Schedule(work.batch / micro, together, endless=True)
     if run.kv_cache:
         return Step(micro, new_tokens, context - 1, new_tokens), schedule
     return Step(micro, context, 0.0), schedule

@@ -27,7 +27,8 @@ import numpy as np
 from llmroof.calibration.load import EngineRules
 from llmroof.engine.deployment import Deployment
 from llmroof.engine.passes import per_rank
-from llmroof.engine.phases import PhaseEstimate, run_phase
+from llmroof.engine.phases import PhaseEstimate, run_phase, slowest_stage
+from llmroof.engine.stages import distinct_stages
 from llmroof.operators import Number, Step
 
 #: how requests arrive
@@ -77,16 +78,23 @@ class Steady:
 
 
 def kv_slots(deployment: Deployment, load: Load) -> Number:
-    """Sequences that one rank's KV pool holds under the engine's rules, at least 0."""
+    """Sequences that one rank's KV pool holds under the engine's rules, at least 0.
+
+    In a pipeline each stage keeps its own layers' part of every sequence: the stage with
+    the least room decides.
+    """
     rules, run = deployment.rules, deployment.run
     capacity = deployment.hardware.memory.usable
-    weights = deployment.model.weights_bytes(run.precision, run.plan)
-    pool = rules.pool(capacity, weights)
     held = load.input_len + load.output_len * rules.held_output
     if rules.block_tokens > 1:
         held = np.ceil(held / rules.block_tokens) * rules.block_tokens
-    per_sequence = deployment.model.kv_cache_bytes(held, run.precision, run.plan.tp) / run.plan.pp
-    return np.maximum(np.floor(pool / per_sequence), 0.0)
+    alone = replace(run.plan, pp=1)
+    slots = np.inf
+    for stage in distinct_stages(deployment.model, run.plan.pp):
+        pool = rules.pool(capacity, stage.weights_bytes(run.precision, alone))
+        per_sequence = stage.kv_cache_bytes(held, run.precision, run.plan.tp)
+        slots = np.minimum(slots, np.floor(pool / np.maximum(per_sequence, 1.0)))
+    return np.maximum(slots, 0.0)
 
 
 def serve(deployment: Deployment, load: Load) -> Steady:
@@ -147,13 +155,19 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     context = load.input_len + load.output_len / 2
     guess = deployment.speculation
     new = 1.0 if guess is None else guess.tokens + 1.0
-    tokens = Step(running, new, context - 1.0, new)
+    pp = deployment.run.plan.pp
+    together = running if pp == 1 else np.ceil(running / pp)  # the stages take turns
+    tokens = Step(together, new, context - 1.0, new)
     decode = pass_of(deployment, (tokens,)).time
     alone = pass_of(deployment, (chunk,)).time
     if rules.mixes_prefill:
         marginal = chunks * (pass_of(deployment, (tokens, chunk)).time - decode)
     else:
         marginal = chunks * alone
+    if pp > 1:  # the others wait until the slowest stage is through, not for a whole pass
+        marginal = marginal * slowest_stage(
+            deployment.model, (chunk,), deployment.run, deployment.hardware, deployment.time_model
+        )
     return StepCosts(per_token(deployment, tokens, decode), chunks * alone, marginal)
 
 

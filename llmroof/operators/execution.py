@@ -44,6 +44,8 @@ class Execution:
     on chip, "none" runs every operator of the textbook as a kernel of its own;
     without `kv_cache` every step recomputes keys and values. `routing_skew` is the
     exponent of a Zipf law of expert popularity (0: every expert is equally likely).
+    `all_reduce` names the way partial sums are added up (`engine.network.ALL_REDUCE`);
+    "auto" leaves it to the library.
     """
 
     precision: Precision
@@ -52,3 +54,4 @@ class Execution:
     fusion: str = "fused"
     kv_cache: bool = True
     routing_skew: float = 0.0
+    all_reduce: str = "auto"
