@@ -1,4 +1,4 @@
-"""Expected time of one kernel on real silicon, as closed formulas of shapes, rates and coefficients.
+"""Expected time of one kernel on real silicon: closed formulas of shapes, rates, coefficients.
 
 Every function returns seconds; each argument is a number or an array, and arrays broadcast.
 A formula has three layers: work over an achieved share of a peak (compute, memory, the chip's
@@ -29,6 +29,9 @@ REFERENCE_RATE: Final = 1e13
 MMA_ROWS: Final = 16.0
 """Query rows that one tensor instruction takes together (the smallest MMA tile)."""
 
+TINY: Final = 1e-30
+"""Guards a ratio of two times that are both zero, s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Silicon:
@@ -49,9 +52,15 @@ class Silicon:
 
 def norm(p: Number, *parts: Number) -> Number:
     """p-norm of times: between the largest (full overlap) and the sum (none)."""
-    largest = np.maximum.reduce(np.broadcast_arrays(*parts))
-    safe = np.where(largest > 0, largest, 1.0)
-    return safe * sum((part / safe) ** p for part in parts) ** (1 / p) * (largest > 0)
+    largest = parts[0]
+    for part in parts[1:]:
+        largest = np.maximum(largest, part)
+    safe = np.maximum(largest, TINY)
+    total = (parts[0] / safe) ** p
+    for part in parts[1:]:
+        total = total + (part / safe) ** p
+    time: Number = largest * total ** (1 / p)
+    return time
 
 
 def slowness(silicon: Silicon, c: Coefficients) -> Number:
@@ -146,6 +155,7 @@ def decode_attention(
     kv_elements: Number,
     mac_elements: Number,
     kv_byte: Number,
+    copies: Number = 0.0,
 ) -> Number:
     """One new query per sequence against `context` cached tokens.
 
@@ -153,7 +163,9 @@ def decode_attention(
     mac_elements: multiplied per token and query head (2·head_dim; MLA: 576 + 512).
     One thread block takes one (sequence, kv head, 16 query heads); the context is split over idle
     processors (flash decoding, Dao et al. 2023) in pieces of at least `piece` tokens, at the price
-    of a `merge`. One block streams at most `lane` bytes/s.
+    of a `merge` per doubling of the splits. One block streams at most `lane` bytes/s.
+    copies: caches used in turn by a benchmark, which may stay in the last-level cache; 0 in
+    serving.
     """
     late = slowness(silicon, c)
     cache = batch * kv_heads * context * kv_elements * kv_byte
@@ -161,18 +173,22 @@ def decode_attention(
     units = batch * kv_heads * np.ceil(heads / kv_heads / MMA_ROWS)
     split = np.clip(silicon.processors / units, 1.0, np.maximum(context / c["piece"], 1.0))
     lanes = units * split
-    memory = stream(size, resident(c["copies"] * size, silicon), silicon, c)
-    lane = cache / lanes * np.ceil(lanes / silicon.processors) * late / c["lane"]
+    cached = np.where(np.asarray(copies) > 0, resident(copies * size, silicon), 0.0)
+    memory = stream(size, cached, silicon, c)
+    turns = np.ceil(lanes / silicon.processors - 1e-9)  # units x (processors / units) may round up
+    lane = cache / lanes * turns * late / c["lane"]
     compute = 2.0 * batch * heads * context * mac_elements / (c["compute"] * silicon.peak)
     busy = norm(c["overlap"], memory, lane, compute)
     blocks = units / silicon.processors * c["block"] * late
-    return c["launch"] * late + busy + blocks + np.where(split > 1, c["merge"] * late, 0.0)
+    merging: Number = c["merge"] * np.log2(split) * late
+    return c["launch"] * late + busy + blocks + merging
 
 
 def attention_pairs(new: Number, window: Number) -> Number:
     """Query-key pairs of a causal prefill of `new` tokens that each see at most `window`."""
     seen = np.minimum(new, window)
-    return new * seen - seen * (seen - 1) / 2
+    pairs: Number = new * seen - seen * (seen - 1) / 2
+    return pairs
 
 
 def prefill_attention(
@@ -190,12 +206,15 @@ def prefill_attention(
     """Causal attention of `new` tokens per sequence from an empty cache (FlashAttention, Dao 2022).
 
     window: tokens a query sees (infinity: all); head_size: mean width of queries/keys and values.
-    Blocks take 128 queries; the masked half of the diagonal blocks costs `diagonal` keys per query
-    more. The exponentials run on the special-function units, 16 per processor and clock.
+    Blocks take 128 queries, of one head or (`packing` towards 1) of all heads that share a kv head.
+    The masked half of the diagonal blocks costs `diagonal` keys per query more. The exponentials
+    run on the special-function units, 16 per processor and clock.
     """
     late = slowness(silicon, c)
     pairs = batch * heads * (attention_pairs(new, window) + new * c["diagonal"])
-    blocks = batch * heads * np.ceil(new / 128.0)
+    apart = batch * heads * np.ceil(new / 128.0)
+    together = batch * kv_heads * np.ceil(new * heads / kv_heads / 128.0)
+    blocks = apart * (together / apart) ** c["packing"]
     uneven = waves(blocks, silicon, c) * silicon.processors / blocks
     compute = 4.0 * pairs * head_size * uneven / (c["compute"] * silicon.peak)
     exponentials = pairs / (c["exponential"] * 16.0 * silicon.processors * silicon.clock)
@@ -218,6 +237,7 @@ def moe(
     matrices: Number,
     weight: Number,
     activation: Number,
+    copies: Number = 0.0,
 ) -> Number:
     """Fused mixture of experts on one rank: permute, two grouped products, finalise.
 
@@ -225,16 +245,16 @@ def moe(
     experts; experts: how many of them get any; inter: width per rank after tensor sharding;
     matrices: 3 if gated (gate, up, down), else 2; weight, activation: bytes per element.
     Each touched expert wastes `padding` rows of its last tile; permutation and finalising move
-    `permute` passes of rows·hidden and `local` passes of the local rows, in two bytes.
+    `permute` passes of rows·hidden and `local` passes of the local rows, in two bytes. copies: as
+    in `gemm`, 0 in serving.
     """
     late = slowness(silicon, c)
-    size = experts * matrices * hidden * inter * weight
-    size = size + local_rows * (hidden + 2.0 * inter) * activation
-    memory = stream(size, 0.0, silicon, c)
+    weights = experts * matrices * hidden * inter * weight
+    size = weights + local_rows * (hidden + 2.0 * inter) * activation
+    cached = np.where(np.asarray(copies) > 0, resident(copies * weights, silicon), 0.0)
+    memory = stream(size, cached, silicon, c)
     flop = 2.0 * matrices * hidden * inter * (local_rows + experts * c["padding"])
-    compute = norm(8.0, flop / (c["compute"] * silicon.peak), powered(flop, silicon, c))
-    chain = c["step"] * (hidden + inter) * late
-    busy = norm(2.0, norm(c["overlap"], compute, memory), chain)
+    busy = norm(c["overlap"], flop / (c["compute"] * silicon.peak), memory)
     moved = 2.0 * (
         c["permute"] * rows * hidden + c["local"] * local_rows * (2 * hidden + 3 * inter)
     )
@@ -262,7 +282,7 @@ def all_reduce(
     rate = np.where(np.asarray(switched) > 0, c["bandwidth"], c["host_bandwidth"]) * link / crowd
     one = (devices - 1) * size / (c["one_shot"] * rate)
     two = 2.0 * (devices - 1) / devices * size / rate + c["second"] * devices**0.5
-    return start + norm(4.0, c["touch"] * size / link, np.minimum(one, two))
+    return start + np.minimum(one, two)
 
 
 def collective(
