@@ -17,10 +17,11 @@ from llmroof.engine.roofline import require_support
 from llmroof.errors import InputError
 from llmroof.models.load import load_model
 from llmroof.models.model import Model
+from llmroof.models.quantized import quantized
 from llmroof.operators import Execution, Number, Plan
 from llmroof.operators.execution import ATTENTION, FUSION
 from llmroof.specs.hardware import Hardware, load_hardware
-from llmroof.specs.precision import Precision, recipe
+from llmroof.specs.precision import Precision
 
 #: the two 16-bit formats, either of which a checkpoint can be run in
 _SIXTEEN: Final = ("bf16", "fp16")
@@ -53,8 +54,8 @@ def deploy(
     engine: str | None = None,
     attention: str = "flash",
     fusion: str = "fused",
-    kv_cache: bool = True,
     all_reduce: str = AUTO,
+    kv_cache: bool = True,
     gpu_memory_utilization: float | None = None,
     max_num_batched_tokens: int | None = None,
     max_num_seqs: int | None = None,
@@ -75,14 +76,17 @@ def deploy(
     chosen, notes = resolve_precision(loaded, hardware, precision)
     chosen = chosen.with_parts(weights, activations, kv_cache_dtype)
     require_support(hardware, chosen)
+    rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
+    if kv_cache_dtype is None and rules.kv_cache and chosen.activations.quantized:
+        chosen = chosen.with_parts(kv_cache=rules.kv_cache)
+        notes = (*notes, f"KV cache in {rules.kv_cache}, as {engine} keeps it for these weights")
     _one_of("attention", attention, ATTENTION)
     _one_of("fusion", fusion, FUSION)
+    _one_of("all_reduce", all_reduce, (AUTO, *ALL_REDUCE))
     plan = make_plan(num_gpus, tp, pp, dp, ep)
     check_plan(loaded, plan)
-    rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
     _amount("price", price, "USD per GPU-hour")
     _amount("power", power, "watts per GPU")
-    _one_of("all_reduce", all_reduce, (AUTO, *ALL_REDUCE))
     listed = hardware.price.usd_per_hour if hardware.price else None
     deployment = Deployment(
         loaded,
@@ -154,7 +158,7 @@ def resolve_precision(
             return model.precision, ()
         note = f"{hardware.name} has no {stored}: computed in {base}"
         return model.precision.on_base(base), (note,)
-    asked = recipe(name)
+    asked = quantized(model, name)
     if asked.name in _SIXTEEN or asked.base.id not in _SIXTEEN:
         return asked, ()
     kept = base if base in _SIXTEEN else _sixteen_bits(asked.base.id, hardware)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import inspect
 import json
 import sys
 from collections import Counter
@@ -128,7 +129,35 @@ def build(config: Any, mapping: Any = None) -> nn.Module:
         if buffer.device.type != "meta":
             owner = module.get_submodule(name.rpartition(".")[0])
             owner._buffers[name.rpartition(".")[2]] = buffer.to("meta")
+    _replace_looping_experts(module, config)
     return module.eval()
+
+
+def _replace_looping_experts(module: nn.Module, config: Any) -> None:
+    """Experts that loop over what the router chose cannot run without data.
+
+    They are replaced by a product over k experts' weights per token, which is what they cost.
+    """
+    top_k = expert_counts(module, config)[1]
+    for experts in experts_of(module).values():
+        own = type(experts).forward
+        if hasattr(own, "__wrapped__") or not top_k or isinstance(experts, nn.ModuleList):
+            continue
+        if any(word in inspect.getsource(own) for word in ("nonzero", ".tolist", "torch.where")):
+            matrices = [p for p in experts.parameters() if p.dim() > 1]
+            number = expert_counts(module, config)[0] or 1
+            each = sum(p.numel() for p in matrices) // number
+            experts.forward = _chosen_experts(matrices[0], top_k * each)
+
+
+def _chosen_experts(weight: torch.Tensor, elements: int) -> Any:
+    def forward(hidden: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        tokens = hidden.numel() // hidden.shape[-1]
+        chosen = weight.reshape(-1)[:1].expand(elements).reshape(elements, 1)
+        torch.mm(hidden.new_empty(tokens, elements), chosen)
+        return torch.zeros_like(hidden)
+
+    return forward
 
 
 # ---------------------------------------------------------------- listening
@@ -174,7 +203,7 @@ class Listener(TorchDispatchMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         packet = func.overloadpacket
-        tensors = [a for a in args if isinstance(a, torch.Tensor)]
+        tensors = list(_tensors(args))
         if packet in _FLOP:
             operands = tensors[-2:] if packet is not aten.convolution else tensors[:2]
             self.products.append(
@@ -186,7 +215,9 @@ class Listener(TorchDispatchMode):
                     convolution=packet is aten.convolution,
                 )
             )
-        elif packet in _KEEPS_WEIGHT and tensors and self._is_weight(tensors[0]):
+        elif packet in _KEEPS_WEIGHT and self._is_weight(tensors[0]):
+            self._mark(out)
+        elif packet in _MADE_OF_WEIGHTS and all(self._is_weight(tensor) for tensor in tensors):
             self._mark(out)
         return out
 
@@ -210,6 +241,14 @@ class Listener(TorchDispatchMode):
         self.stack.pop()
 
 
+def _tensors(args: Any) -> Iterator[torch.Tensor]:
+    for arg in args:
+        if isinstance(arg, torch.Tensor):
+            yield arg
+        elif isinstance(arg, (list, tuple)):
+            yield from _tensors(arg)
+
+
 def _mm(a: Any, b: Any, out: Any) -> int:
     return int(2 * a.numel() * b[-1])
 
@@ -226,26 +265,18 @@ _FLOP = {
     aten.mv: lambda a, b, out: int(2 * a.numel()),
     aten.convolution: _conv,
 }
-_KEEPS_WEIGHT = {
-    aten._to_copy,
-    aten.clone,
-    aten.index,
-    aten.index_select,
-    aten.embedding,
-    aten.cat,
-    aten.stack,
-    aten.mul,
-    aten.neg,
-    aten.exp,
-    aten.linalg_vector_norm,
-    aten.div,
-}
+#: the result is a weight when the first operand is one: a cast, a choice of experts
+_KEEPS_WEIGHT = {aten._to_copy, aten.clone, aten.index, aten.index_select, aten.neg, aten.exp}
+#: the result is a weight when all operands are; a norm's gain times its input is none
+_MADE_OF_WEIGHTS = {aten.cat, aten.stack, aten.mul, aten.div}
 
 
 # ---------------------------------------------------------------- one run
 
 
-def run(module: nn.Module, config: Any, batch: int, new: int, past: int) -> tuple[Any, list[Product]]:
+def run(
+    module: nn.Module, config: Any, batch: int, new: int, past: int
+) -> tuple[Any, list[Product]]:
     """Run one step after ``past`` tokens; return the cache and the step's products."""
     cache = _new_cache(config)
     if past:
@@ -271,8 +302,18 @@ def _forward(module: nn.Module, cache: Any, batch: int, tokens: int) -> Any:
     own = "cache_params" if "cache_params" in names else "past_key_values"
     if cache is not None:
         kwargs[own] = cache
-    out = module(**kwargs)
+    try:
+        out = module(**kwargs)
+    except ValueError:
+        if cache is None or _filled(cache):
+            raise
+        del kwargs[own]  # some modules accept only a cache of their own making
+        out = module(**kwargs)
     return getattr(out, own, None) or getattr(out, "past_key_values", None)
+
+
+def _filled(cache: Any) -> bool:
+    return cache_bytes(cache) > 0
 
 
 def cache_bytes(cache: Any, seen: set[int] | None = None) -> int:
@@ -328,11 +369,22 @@ def classify(product: Product, module: nn.Module, experts: Mapping[str, nn.Modul
         if "outer" in kinds[-1] or kinds[-1].endswith(("Router", "Gate")) or last == "gate":
             return "router"
         return "linear"
-    if any("Attention" in k and "Linear" not in k and "Lightning" not in k for k in kinds):
-        return "attn_core"
-    if any(word in k for k in kinds for word in ("Mixer", "Mamba", "Delta", "Lightning", "SSM")):
+    if any(_recurs(module.get_submodule(p)) for p in _ancestors(path)):
         return "mixer_core"
-    return "other_bmm"
+    return "attn_core" if any("Attention" in k for k in kinds) else "other_bmm"
+
+
+_RECURRENT = ("Mixer", "Mamba", "Delta", "Lightning", "Rglru", "SelfAttentionRwkv")
+
+
+def _recurs(module: nn.Module) -> bool:
+    """A recurrent token mixer: by its name, or a short convolution beside linear attention."""
+    name = type(module).__name__
+    if "DecoderLayer" in name or "Model" in name:
+        return False
+    return any(word in name for word in _RECURRENT) or (
+        "Attention" in name and vars(module).get("layer_type") == "linear_attention"
+    )
 
 
 def _ancestors(path: str) -> list[str]:
@@ -353,8 +405,9 @@ def window_of(path: str, module: nn.Module, config: Any) -> int | None:
         if kind is None and isinstance(index, int) and types and index < len(types):
             kind = types[index]
         if kind is not None:
-            window = getattr(config, "sliding_window", None)
-            return int(window) if "sliding" in str(kind) and window else None
+            window = _attribute(config, "sliding_window") or _attribute(config, "window_size")
+            local = "sliding" in str(kind) or kind == "local"
+            return int(window) if local and window else None
     return None
 
 

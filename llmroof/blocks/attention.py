@@ -12,10 +12,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmroof.blocks.base import Block, Cache, Norm, Tensor, linear_tensors
-from llmroof.operators import Execution, Linear, Number, Operator, Plan, Step
-from llmroof.operators import elementwise, matmul, tokens
+import numpy as np
+
+from llmroof.blocks.base import (
+    Block,
+    Cache,
+    Norm,
+    Tensor,
+    linear_tensors,
+    norm_work,
+    project,
+    small_tensors,
+)
+from llmroof.operators import (
+    Execution,
+    Linear,
+    Number,
+    Operator,
+    Plan,
+    Step,
+    elementwise,
+    matmul,
+    tokens,
+)
 from llmroof.operators.collective import all_reduce
+
+#: operations per score of a softmax: subtract, exponentiate, add up, divide, compare
+SOFTMAX_OPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,68 +46,101 @@ class Attention(Block):
     """Self-attention of one layer, its norms and its residual addition included.
 
     `window` keys are seen by a query of a sliding layer, `chunk` by one of a chunked
-    layer; `qk_norm` is "" , "head" (gain per head_dim) or "full" (gain per projection);
-    `output_gate` doubles the query projection (the second half gates the output).
+    layer, `topk` are picked by an indexer of the same layer; `qk_norm` is "", "head"
+    (gain per head_dim) or "full" (gain per projection); `gate` on the output is "",
+    "full" (a value per output) or "head" (one per head). A layer that `shares_kv`
+    reads an earlier layer's cache and has no keys and values of its own; with
+    `key_is_value` one projection serves as both. `inputs` is the width of what the
+    projections read where it is not the model's; `inner_norm` stands before the output
+    projection; `passes` attention maps are computed over the same keys (differential
+    attention). `scales` counts other small parameters.
     """
 
     hidden: int
     heads: int
     kv_heads: int
     head_dim: int
+    v_head_dim: int | None = None
+    inputs: int | None = None
     window: int | None = None
     chunk: int | None = None
+    topk: int | None = None
     qkv_bias: bool = False
     output_bias: bool = False
     qk_norm: str = ""
-    output_gate: bool = False
+    inner_norm: bool = False
+    gate: str = ""
     sinks: bool = False
+    shares_kv: bool = False
+    key_is_value: bool = False
     rotary: bool = True
+    passes: int = 1
     norms: int = 1
     norm_bias: bool = False
+    scales: int = 0
     role: str = "attention"
     kind: ClassVar[str] = "attention"
 
-    def projections(self) -> tuple[Linear, Linear, Linear, Linear]:
-        """q, k, v and output projections."""
-        queries = self.heads * self.head_dim
-        keys = self.kv_heads * self.head_dim
-        gate = 2 if self.output_gate else 1
-        role, bias, shared = self.role, self.qkv_bias, self.kv_heads
-        return (
-            Linear("q_proj", self.hidden, queries * gate, role, bias=bias, limit=self.heads),
-            Linear("k_proj", self.hidden, keys, role, bias=bias, limit=shared, to_cache=True),
-            Linear("v_proj", self.hidden, keys, role, bias=bias, limit=shared, to_cache=True),
-            Linear(
-                "o_proj",
-                queries,
-                self.hidden,
-                self.role,
-                "inputs",
-                self.output_bias,
-                self.heads,
-            ),
-        )
+    @property
+    def value_dim(self) -> int:
+        """Width of a value head."""
+        return self.v_head_dim or self.head_dim
 
     @property
-    def norm(self) -> Norm:
-        """The layer norms around the block."""
-        return Norm(self.hidden, self.norms, self.norm_bias)
+    def width(self) -> int:
+        """Width of what the projections read."""
+        return self.inputs or self.hidden
+
+    def input_projections(self) -> tuple[Linear, ...]:
+        """q, and where the layer has them k, v and the output gate."""
+        keys, values = self.kv_heads * self.head_dim, self.kv_heads * self.value_dim
+        width, role = self.width, self.role
+        found = [
+            Linear("q_proj", width, self.heads * self.head_dim, role, bias=self.qkv_bias,
+                   limit=self.heads)
+        ]  # fmt: skip
+        if not self.shares_kv:
+            found.append(self._to_cache("k_proj", keys, role))
+        if not (self.shares_kv or self.key_is_value):
+            found.append(self._to_cache("v_proj", values, f"{role}.v"))
+        if self.gate:
+            outputs = self.heads * (self.value_dim if self.gate == "full" else 1)
+            found.append(Linear("gate_proj", width, outputs, role, limit=self.heads))
+        return tuple(found)
+
+    def _to_cache(self, name: str, outputs: int, role: str) -> Linear:
+        limit, bias = self.kv_heads, self.qkv_bias
+        return Linear(name, self.width, outputs, role, bias=bias, limit=limit, to_cache=True)
+
+    def output_projection(self) -> Linear:
+        """From the heads' values back to the model width."""
+        inputs, bias = self.heads * self.value_dim, self.output_bias
+        return Linear("o_proj", inputs, self.hidden, self.role, "inputs", bias, self.heads)
+
+    @property
+    def norm_parameters(self) -> float:
+        """Gains and biases of the layer norms, the q/k norms and the inner norm."""
+        found = Norm(self.width, self.norms, self.norm_bias).parameters
+        if self.qk_norm == "head":
+            found += self.head_dim if self.shares_kv else 2 * self.head_dim
+        elif self.qk_norm == "full":
+            found += (self.heads + self.kv_heads) * self.head_dim
+        return found + (self.heads * self.value_dim if self.inner_norm else 0)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        small = self.norm.parameters
-        if self.qk_norm == "head":
-            small += 2 * self.head_dim
-        elif self.qk_norm == "full":
-            small += (self.heads + self.kv_heads) * self.head_dim
-        sinks = (Tensor("sinks", "norm", self.heads),) if self.sinks else ()
-        norms = (Tensor("norm", "norm", small, limit=1),)
-        return (*linear_tensors(self.projections()), *norms, *sinks)
+        scales = self.scales + (self.heads if self.sinks else 0)
+        return (
+            *linear_tensors((*self.input_projections(), self.output_projection())),
+            *small_tensors(self.norm_parameters, scales),
+        )
 
     def cache(self) -> tuple[Cache, ...]:
+        if self.shares_kv:
+            return ()
         reach = self.window or self.chunk
         return (
             Cache(
-                2 * self.kv_heads * self.head_dim,
+                self.kv_heads * (self.head_dim + self.value_dim),
                 float("inf") if reach is None else reach,
                 limit=self.kv_heads,
             ),
@@ -93,10 +149,10 @@ class Attention(Block):
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         core = flash_core if run.attention == "flash" else naive_core
         rows = tokens(steps)
-        *inputs, output = self.projections()
+        output = self.output_projection()
         return (
             *self._small_work(rows, run),
-            *project("qkv_proj", inputs, rows, run),
+            *project("qkv_proj", self.input_projections(), rows, run),
             *(operator for step in steps for operator in core(self, step, run)),
             matmul(output.name, (output,), rows, run),
             *all_reduce(
@@ -107,27 +163,34 @@ class Attention(Block):
         )
 
     def _small_work(self, rows: Number, run: Execution) -> tuple[Operator, ...]:
-        """Residual addition, norms and rotary embedding, per token."""
-        width, local = self.hidden, (self.heads + self.kv_heads) * self.head_dim / run.plan.tp
-        gains = self.tensors()[4].elements
-        found = [
-            elementwise(
-                "attention_norm",
-                values=rows * (4 * width * max(1, self.norms)),
-                ops=rows * (7 * width * self.norms),
-                weights=gains,
-                run=run,
-            )
-        ]
+        """Residual addition, norms, rotary embedding and gate, per token."""
+        gains = self.norm_parameters
+        found = [norm_work("attention_norm", rows, self.hidden, self.norms, gains, run)]
+        local = (self.heads + self.kv_heads) * self.head_dim / run.plan.tp
         if self.rotary or self.qk_norm:
             found.append(
                 elementwise("rotary", values=rows * (2 * local), ops=rows * (3 * local), run=run)
             )
+        if self.gate:
+            gated = self.heads * self.value_dim / run.plan.tp
+            found.append(
+                elementwise("gate", values=rows * (3 * gated), ops=rows * (2 * gated), run=run)
+            )
         return tuple(found)
 
+    def pairs(self, step: Step) -> Number:
+        """(query, key) pairs of one sequence that the core computes."""
+        return self.passes * step.pairs(self.topk or self.window, self.chunk)
+
+    def keys(self, step: Step) -> Number:
+        """Keys of one sequence that the core reads: with an indexer each query picks its own."""
+        if self.topk is not None:
+            return np.minimum(step.context, self.topk * step.new_tokens)
+        return step.keys(self.window, self.chunk)
+
     def workspace(self, plan: Plan) -> float:
-        queries = self.heads * self.head_dim * (3 if self.output_gate else 2)
-        keys = 2 * self.kv_heads * self.head_dim
+        queries = self.heads * (self.head_dim + self.value_dim * (2 if self.gate else 1))
+        keys = self.kv_heads * (self.head_dim + self.value_dim)
         return queries / min(plan.tp, self.heads) + keys / min(plan.tp, self.kv_heads)
 
     def describe(self) -> str:
@@ -138,32 +201,27 @@ class Attention(Block):
             text += f", sliding window {self.window}"
         if self.chunk:
             text += f", chunks of {self.chunk}"
+        if self.topk:
+            text += f", {self.topk} keys picked by the indexer"
+        if self.shares_kv:
+            text += ", KV of an earlier layer"
         return text
-
-
-def project(
-    name: str, linears: Sequence[Linear], rows: Number, run: Execution
-) -> tuple[Operator, ...]:
-    """Projections of one input: a single merged matmul, or one each with `--fusion none`."""
-    if run.fusion == "fused":
-        return (matmul(name, linears, rows, run),)
-    return tuple(matmul(linear.name, (linear,), rows, run) for linear in linears)
 
 
 def flash_core(block: Attention, step: Step, run: Execution) -> tuple[Operator, ...]:
     """One kernel: reads q and every attended key and value once, writes the result."""
-    queries = local_heads(block, run) * block.head_dim
+    heads = local_heads(block, run)
+    width = heads * (block.head_dim + block.value_dim)
     base = run.precision.base
-    cached, recomputed = _keys_and_values(2, block, step, run)
+    cached, recomputed = _keys_and_values(block.head_dim + block.value_dim, block, step, run)
     return (
         Operator(
             "attention",
             "attention",
             base.compute,
-            flop=step.batch * step.pairs(block.window, block.chunk) * (4 * queries),
+            flop=step.batch * block.pairs(step) * (2 * width),
             kv_bytes=cached,
-            activation_bytes=step.batch * step.new_tokens * (2 * queries * base.bytes)
-            + recomputed,
+            activation_bytes=step.batch * step.new_tokens * (width * base.bytes) + recomputed,
             shape=_shape(block, step, run),
         ),
     )
@@ -173,31 +231,29 @@ def naive_core(block: Attention, step: Step, run: Execution) -> tuple[Operator, 
     """Three kernels with the scores of all S x (C+S) pairs in device memory between them.
 
     FLOP count the attended pairs, as for flash: the same useful work. Half of the
-    attention FLOP are scores, half weighted values; softmax is 5 operations per score.
+    attention FLOP are scores, half weighted values.
     """
     heads = local_heads(block, run)
     base = run.precision.base
     rows = step.batch * step.new_tokens
-    queries = rows * (heads * block.head_dim * base.bytes)
-    scores = rows * step.keys(block.window, block.chunk) * heads
-    flop = step.batch * step.pairs(block.window, block.chunk) * (2 * heads * block.head_dim)
-    cached, recomputed = _keys_and_values(1, block, step, run)
+    scores = rows * block.keys(step) * heads
+    pairs = step.batch * block.pairs(step) * (2 * heads)
 
-    def half(name: str) -> Operator:
-        moved = queries + recomputed + scores * base.bytes
+    def half(name: str, width: int) -> Operator:
+        cached, recomputed = _keys_and_values(width, block, step, run)
+        moved = rows * (heads * width * base.bytes) + recomputed + scores * base.bytes
         shape = _shape(block, step, run)
-        return Operator(
-            name, "attention", base.compute, flop, 0.0, cached, moved, shape=shape
-        )
+        flop = pairs * width
+        return Operator(name, "attention", base.compute, flop, 0.0, cached, moved, shape=shape)
 
     softmax = Operator(
         "softmax",
         "elementwise",
         base.compute,
-        flop=0.0 if run.fusion == "fused" else 5 * scores,
+        flop=0.0 if run.fusion == "fused" else SOFTMAX_OPS * scores,
         activation_bytes=2 * scores * base.bytes,
     )
-    return half("qk_matmul"), softmax, half("av_matmul")
+    return half("qk_matmul", block.head_dim), softmax, half("av_matmul", block.value_dim)
 
 
 def local_heads(block: Attention, run: Execution) -> float:
@@ -206,11 +262,11 @@ def local_heads(block: Attention, run: Execution) -> float:
 
 
 def _keys_and_values(
-    sides: int, block: Attention, step: Step, run: Execution
+    width: int, block: Attention, step: Step, run: Execution
 ) -> tuple[Number, Number]:
-    """Bytes of keys and/or values read: (from the cache, as recomputed activations)."""
-    width = sides * block.kv_heads * block.head_dim / min(run.plan.tp, block.kv_heads)
-    values = step.batch * step.keys(block.window, block.chunk) * width
+    """Bytes of keys and/or values read, `width` per KV head: (cached, recomputed)."""
+    local = width * block.kv_heads / min(run.plan.tp, block.kv_heads)
+    values = step.batch * block.keys(step) * local
     if run.kv_cache:
         return values * run.precision.kv_cache.bytes, 0.0
     return 0.0, values * run.precision.base.bytes
@@ -221,7 +277,7 @@ def _shape(block: Attention, step: Step, run: Execution) -> dict[str, Number]:
     return {
         "batch": step.batch,
         "new_tokens": step.new_tokens,
-        "keys": step.keys(block.window, block.chunk),
+        "keys": block.keys(step),
         "heads": local_heads(block, run),
         "kv_heads": block.kv_heads / min(run.plan.tp, block.kv_heads),
         "head_dim": block.head_dim,

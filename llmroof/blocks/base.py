@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from llmroof.operators import Execution, Linear, Number, Operator, Plan, Step
+from llmroof.operators import Execution, Linear, Number, Operator, Plan, Step, elementwise, matmul
 from llmroof.specs.precision import Precision
 
 
@@ -101,6 +101,32 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Reused(Block):
+    """A block that runs with the weights of an earlier one (Zamba's shared transformer).
+
+    It costs time and keeps a cache of its own, but holds no parameters.
+    """
+
+    block: Block
+    kind: ClassVar[str] = "reused"
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return ()
+
+    def cache(self) -> tuple[Cache, ...]:
+        return self.block.cache()
+
+    def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
+        return self.block.operators(steps, run)
+
+    def workspace(self, plan: Plan) -> float:
+        return self.block.workspace(plan)
+
+    def describe(self) -> str:
+        return f"{self.block.describe()} (weights of an earlier layer)"
+
+
+@dataclass(frozen=True, slots=True)
 class Norm:
     """Normalisations of a block over `width` values: `count` of them, with or without bias."""
 
@@ -125,3 +151,31 @@ def linear_tensors(linears: Sequence[Linear]) -> tuple[Tensor, ...]:
         )
         for linear in linears
     )
+
+
+def small_tensors(norms: float, others: float = 0) -> tuple[Tensor, ...]:
+    """Gains and other vectors of a block, replicated on every device; none when zero."""
+    kept = (("norm", norms), ("scales", others))
+    return tuple(Tensor(name, "norm", size, limit=1) for name, size in kept if size)
+
+
+def norm_work(
+    name: str, rows: Number, width: float, norms: int, gains: float, run: Execution
+) -> Operator:
+    """Residual addition and the norms around a block: per norm 4 values moved, 7 operations."""
+    return elementwise(
+        name,
+        values=rows * (4 * width * max(1, norms)),
+        ops=rows * (7 * width * norms),
+        weights=gains,
+        run=run,
+    )
+
+
+def project(
+    name: str, linears: Sequence[Linear], rows: Number, run: Execution
+) -> tuple[Operator, ...]:
+    """Projections of one input: a single merged matmul, or one each with `--fusion none`."""
+    if run.fusion == "fused":
+        return (matmul(name, linears, rows, run),)
+    return tuple(matmul(linear.name, (linear,), rows, run) for linear in linears)

@@ -1,7 +1,9 @@
 """The two ends of a decoder: token embedding, and final norm with the LM head.
 
 The embedding reads the rows of the tokens at hand, never the table; the head scores
-the last position of each sequence only.
+the last position of each sequence only. Under tensor parallelism the vocabulary is split:
+the looked-up rows are added up over the devices, the scores gathered (Shoeybi et al. 2019,
+section 3).
 """
 
 from __future__ import annotations
@@ -10,56 +12,77 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmroof.blocks.base import Block, Tensor
+from llmroof.blocks.base import Block, Norm, Tensor, small_tensors
 from llmroof.operators import Execution, Linear, Operator, Plan, Step, elementwise, matmul, tokens
+from llmroof.operators.collective import all_gather, all_reduce
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding(Block):
     """Token embedding of `vocab` rows; `positions` rows of learned position vectors.
 
-    `width` is the embedding width where it differs from the model width, with a
-    projection in between (OPT-350M kind).
+    `width` is the row width where it is not the model's (OPT-350M projects 512 to 1024);
+    `more_vocab` rows of `more_width` are a second table (Gemma 3n's embeddings per
+    layer); `norms` stand behind the table; `scales` counts other small parameters.
     """
 
     vocab: int
     hidden: int
+    width: int | None = None
     positions: int = 0
-    norm_bias: bool = False
+    more_vocab: int = 0
+    more_width: int = 0
     norms: int = 0
+    norm_bias: bool = False
+    scales: int = 0
     kind: ClassVar[str] = "embedding"
 
+    @property
+    def row(self) -> int:
+        """Values per token of the table."""
+        return self.width or self.hidden
+
     def tensors(self) -> tuple[Tensor, ...]:
-        found = [Tensor("embed_tokens", "embedding", self.vocab * self.hidden)]
+        found = [Tensor("embed_tokens", "embedding", self.vocab * self.row)]
         if self.positions:
-            found.append(Tensor("embed_positions", "position", self.positions * self.hidden))
-        if self.norms:
-            gains = self.norms * self.hidden * (2 if self.norm_bias else 1)
-            found.append(Tensor("embed_norm", "norm", gains, limit=1))
-        return tuple(found)
+            found.append(
+                Tensor("embed_positions", "position", self.positions * self.hidden, limit=1)
+            )
+        if self.more_vocab:
+            more = self.more_vocab * self.more_width
+            found.append(Tensor("embed_tokens_per_layer", "embedding", more))
+        gains = Norm(self.hidden, self.norms, self.norm_bias).parameters
+        return (*found, *small_tensors(gains, self.scales))
 
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         rows = tokens(steps)
         precision = run.precision
-        read = self.hidden * precision.weight("embedding").bytes
+        table = (self.row + self.more_width) * precision.weight("embedding").bytes
+        read = table / run.plan.tp  # each device looks up the rows that it holds
         if self.positions:
             read += self.hidden * precision.weight("position").bytes
+        written = (self.row + self.more_width) * precision.base.bytes
         return (
             Operator(
                 "embed_tokens",
                 "embedding",
                 precision.base.compute,
                 weight_bytes=rows * read,
-                activation_bytes=rows * (self.hidden * precision.base.bytes),
+                activation_bytes=rows * written,
             ),
+            *all_reduce("embedding_all_reduce", rows * written, run.plan.tp),
         )
 
     def workspace(self, plan: Plan) -> float:
         return 0.0
 
     def describe(self) -> str:
-        learned = f", {self.positions} learned positions" if self.positions else ""
-        return f"{self.vocab} tokens x {self.hidden}{learned}"
+        text = f"{self.vocab} tokens x {self.row}"
+        if self.positions:
+            text += f", {self.positions} learned positions"
+        if self.more_vocab:
+            text += f", {self.more_vocab} x {self.more_width} looked up for the layers"
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +95,20 @@ class Head(Block):
     bias: bool = False
     norms: int = 1
     norm_bias: bool = False
+    width: int | None = None
     kind: ClassVar[str] = "head"
 
     @property
     def linear(self) -> Linear:
         """The vocabulary projection."""
-        return Linear("lm_head", self.hidden, self.vocab, "lm_head", bias=self.bias)
+        return Linear("lm_head", self.width or self.hidden, self.vocab, "lm_head", bias=self.bias)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        gains = self.norms * self.hidden * (2 if self.norm_bias else 1)
-        norm = (Tensor("final_norm", "norm", gains, limit=1),)
-        own = self.linear.outputs if self.tied and self.bias else self.linear.parameters
-        if self.tied and not self.bias:
-            return norm
-        return (*norm, Tensor("lm_head", "lm_head", own))
+        norms = small_tensors(Norm(self.hidden, self.norms, self.norm_bias).parameters)
+        own = self.linear.parameters
+        if self.tied:
+            own = self.linear.outputs if self.bias else 0
+        return (*norms, Tensor("lm_head", "lm_head", own)) if own else norms
 
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         rows = sum(step.batch * step.logits for step in steps)
@@ -93,10 +116,15 @@ class Head(Block):
             "final_norm",
             values=tokens(steps) * (4 * self.hidden * self.norms),
             ops=tokens(steps) * (7 * self.hidden * self.norms),
-            weights=self.tensors()[0].elements,
+            weights=Norm(self.hidden, self.norms, self.norm_bias).parameters,
             run=run,
         )
-        return norm, matmul("lm_head", (self.linear,), rows, run)
+        scores = rows * (self.vocab * run.precision.base.bytes)
+        return (
+            norm,
+            matmul("lm_head", (self.linear,), rows, run),
+            *all_gather("logits_all_gather", scores, run.plan.tp),
+        )
 
     def workspace(self, plan: Plan) -> float:
         return 0.0

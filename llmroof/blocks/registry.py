@@ -10,21 +10,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields
+from importlib import import_module
 from typing import Any, Final
 
-from llmroof.blocks.attention import Attention
 from llmroof.blocks.base import Block
-from llmroof.blocks.mlp import MLP
-from llmroof.specs.schema import Field, Flag, Kind, Number, Table, Text
+from llmroof.specs.schema import Field, Flag, Kind, ListOf, Number, Table, Text
 
-#: kind -> block; a new module in this folder is named here and nowhere else
-KINDS: Final[dict[str, type[Block]]] = {block.kind: block for block in (Attention, MLP)}
+#: kind -> module:class; a new module in this folder is named here and nowhere else. A kind
+#: is imported when a model has it, so that a dense model starts as fast as ever.
+KINDS: Final[dict[str, str]] = {
+    "attention": "attention:Attention",
+    "mla": "latent:LatentAttention",
+    "compressed_attention": "compressed:CompressedAttention",
+    "indexer": "indexer:Indexer",
+    "mlp": "mlp:MLP",
+    "moe": "experts:MoE",
+    "mamba": "ssm:Mamba",
+    "mamba2": "ssm:Mamba2",
+    "rglru": "ssm:GatedRecurrence",
+    "short_conv": "ssm:ShortConv",
+    "delta_net": "linear_attention:DeltaNet",
+    "kimi_delta": "linear_attention:KimiDelta",
+    "lightning": "linear_attention:Lightning",
+    "chain": "chain:Chain",
+    "idle": "chain:Idle",
+}
+
+
+def block_class(kind: str) -> type[Block]:
+    """The class of a kind of block (a key of KINDS)."""
+    module, _, name = KINDS[kind].partition(":")
+    found: type[Block] = getattr(import_module(f"llmroof.blocks.{module}"), name)
+    return found
+
 
 #: fields that the model gives to all its blocks
 SHARED: Final = ("hidden", "vocab")
 
-_DIMENSION: Final = Number(1, 1e9, whole=True)
-_COUNT: Final = Number(0, 1e9, whole=True)
+_DIMENSION: Final = Number(1, 2**31, whole=True)
+_COUNT: Final = Number(0, 1e13, whole=True)
 _KINDS_BY_TYPE: Final[dict[str, Kind]] = {
     "int": _COUNT,
     "int | None": _DIMENSION,
@@ -33,6 +57,7 @@ _KINDS_BY_TYPE: Final[dict[str, Kind]] = {
     "bool": Flag(),
     "str": Text(),
     "str | None": Text(),
+    "tuple[int, ...]": ListOf(_DIMENSION),
 }
 
 
@@ -43,14 +68,20 @@ def block_schema(block: type[Block]) -> Table:
         if entry.name in SHARED:
             continue
         required = entry.default is NO_DEFAULT and entry.default_factory is NO_DEFAULT
-        kind = _DIMENSION if required and entry.type == "int" else _KINDS_BY_TYPE[str(entry.type)]
+        kind = _KINDS_BY_TYPE[str(entry.type)]
+        if required and entry.type == "int" and entry.name not in MAY_BE_ZERO:
+            kind = _DIMENSION
         table[entry.name] = Field(kind, entry.name.replace("_", " "), required)
     return Table(table)
 
 
+#: required sizes of which zero is a value (MLA without rotary part)
+MAY_BE_ZERO: Final = ("rope",)
+
+
 def make_block(values: Mapping[str, Any], shared: Mapping[str, int]) -> Block:
     """A block from the checked values of its table and what the model shares."""
-    block = KINDS[values["kind"]]
+    block = block_class(values["kind"])
     own = {entry.name for entry in fields(block)}  # type: ignore[arg-type]
     given = {key: value for key, value in values.items() if key != "kind"}
     return block(**{key: shared[key] for key in SHARED if key in own}, **given)

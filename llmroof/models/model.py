@@ -7,7 +7,7 @@ tuple of blocks. Equal blocks anywhere in the model are counted and costed once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -19,14 +19,30 @@ from llmroof.specs.precision import Precision, recipe
 
 Layers: TypeAlias = tuple[tuple[int, tuple[Block, ...]], ...]
 
+#: the longest group of layers that is looked for as a repeating pattern
+_LONGEST_GROUP = 12
+#: more layers than any model has, and few enough to list
+MOST_LAYERS = 4096
+
+
+def joined(layers: Iterable[tuple[int, tuple[Block, ...]]]) -> Layers:
+    """The same layers with equal neighbours counted together."""
+    found: list[tuple[int, tuple[Block, ...]]] = []
+    for count, blocks in layers:
+        if found and found[-1][1] == blocks:
+            found[-1] = (found[-1][0] + count, blocks)
+        else:
+            found.append((count, blocks))
+    return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """A decoder-only model as an engineer thinks of it.
 
-    `precision` is what the checkpoint stores; `extras` are parameters that are held
-    but not modelled (vision tower), `unused` those that no file of the decoder needs
-    (MTP layers: shown, neither held nor run).
+    `around` are blocks outside of the layers; `precision` is what the checkpoint stores;
+    `extras` are parameters that are held but not modelled (vision tower), `unused` those
+    that the decoder does without (MTP layers: shown, neither held nor run).
     """
 
     id: str
@@ -36,6 +52,7 @@ class Model:
     embedding: Embedding
     layers: Layers
     head: Head
+    around: tuple[Block, ...] = ()
     max_context: int | None = None
     precision: Precision = field(default_factory=lambda: recipe("bf16"))
     extras: Mapping[str, int] = field(default_factory=dict)
@@ -53,7 +70,20 @@ class Model:
             for block in blocks:
                 counts[block] += count
         yield from counts.items()
+        for block in self.around:
+            yield block, 1
         yield self.head, 1
+
+    def pattern(self) -> tuple[tuple[int, tuple[tuple[Block, ...], ...]], ...]:
+        """The layers as repeated groups: (times, the layers of one group)."""
+        sequence = [blocks for count, blocks in self.layers for _ in range(count)]
+        found = []
+        at = 0
+        while at < len(sequence):
+            length, times = _repetition(sequence, at)
+            found.append((times, tuple(sequence[at : at + length])))
+            at += length * times
+        return tuple(found)
 
     @property
     def num_layers(self) -> int:
@@ -101,9 +131,7 @@ class Model:
 
     def kv_cache_bytes_per_token(self, precision: Precision) -> float:
         """Growth of the cache per token and sequence while no window is full."""
-        return float(
-            self.kv_cache_bytes(1.0, precision) - self.state_bytes_per_sequence(precision)
-        )
+        return float(self.kv_cache_bytes(1.0, precision) - self.state_bytes_per_sequence(precision))
 
     def state_bytes_per_sequence(self, precision: Precision) -> float:
         """Bytes per sequence that do not grow with the context (recurrent layers)."""
@@ -120,3 +148,16 @@ class Model:
     def workspace(self, plan: Plan) -> float:
         """Activation values per token alive at once: the residual stream and the widest block."""
         return 2 * self.hidden + max(block.workspace(plan) for block, _ in self.parts())
+
+
+def _repetition(sequence: Sequence[tuple[Block, ...]], at: int) -> tuple[int, int]:
+    """(length of the group, repeats) that covers most layers from `at` on."""
+    best, covered = (1, 1), 1
+    for length in range(1, _LONGEST_GROUP + 1):
+        group = sequence[at : at + length]
+        times = 1
+        while sequence[at + times * length : at + (times + 1) * length] == group:
+            times += 1
+        if (times > 1 or length == 1) and times * length > covered:
+            best, covered = (length, times), times * length
+    return best

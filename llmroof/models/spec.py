@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from llmroof.blocks.base import Block
+from llmroof.blocks.base import Block, Reused
 from llmroof.blocks.ends import Embedding, Head
-from llmroof.blocks.registry import KINDS, block_schema, make_block
+from llmroof.blocks.registry import KINDS, block_class, block_schema, make_block
 from llmroof.errors import LlmroofError, nearest
-from llmroof.models.model import Model
+from llmroof.models.model import MOST_LAYERS, Layers, Model, joined
 from llmroof.specs.hardware import CONFIDENCE, Source
 from llmroof.specs.precision import FORMATS, RECIPES, Precision, number_format, recipe
 from llmroof.specs.schema import (
@@ -37,15 +37,44 @@ class _BlockKind(Kind):
     def read(self, node: Node, key: str, report: Report) -> Any:
         kind = node.value.get("kind") if isinstance(node.value, dict) else None
         name = kind.value if kind is not None else None
+        if name == Reused.kind:
+            return _REUSED.read(node, key, report)
         if not isinstance(name, str) or name not in KINDS:
-            guess = nearest(str(name), KINDS)
-            hint = f"; did you mean '{guess}'?" if guess else f"; one of {', '.join(KINDS)}"
+            known = [*KINDS, Reused.kind]
+            guess = nearest(str(name), known)
+            hint = f"; did you mean '{guess}'?" if guess else f"; one of {', '.join(known)}"
             report.add(kind or node, f"{key}.kind", f"unknown block kind '{name}'{hint}")
             return MISSING
-        return block_schema(KINDS[name]).read(node, key, report)
+        return block_schema(block_class(name)).read(node, key, report)
 
     def json_schema(self) -> dict[str, Any]:
-        return {"oneOf": [block_schema(block).json_schema() for block in KINDS.values()]}
+        kinds = [block_schema(block_class(kind)) for kind in KINDS]
+        return {"oneOf": [kind.json_schema() for kind in (*kinds, _REUSED)]}
+
+
+_REUSED: Final = Table(
+    {
+        "kind": Field(Text((Reused.kind,)), "which kind of block", required=True),
+        "of": Field(Text(), "the block whose weights it runs with", required=True),
+    }
+)
+
+
+class _FormatKind(Kind):
+    """The id of a number format, or a name with its parameters (`int4-g32`)."""
+
+    def read(self, node: Node, key: str, report: Report) -> Any:
+        try:
+            return number_format(node.value if isinstance(node.value, str) else "").id
+        except LlmroofError as error:
+            report.add(node, key, str(error))
+            return MISSING
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"enum": list(FORMATS)}, {"pattern": "^(int[2-8]-g|fp8-b|mixed-)"}]}
+
+
+_FORMAT: Final = _FormatKind()
 
 
 class _PrecisionKind(Kind):
@@ -53,11 +82,11 @@ class _PrecisionKind(Kind):
 
     _table: Final = Table(
         {
-            "weights": Field(Text(tuple(FORMATS)), "format of the matrices", required=True),
-            "activations": Field(Text(tuple(FORMATS)), "format of the operands", required=True),
-            "kv_cache": Field(Text(tuple(FORMATS)), "format of the KV cache"),
-            "base": Field(Text(tuple(FORMATS)), "format of all that is not quantized"),
-            "roles": Field(MapOf(Text(tuple(FORMATS))), "formats of single roles"),
+            "weights": Field(_FORMAT, "format of the matrices", required=True),
+            "activations": Field(_FORMAT, "format of the operands", required=True),
+            "kv_cache": Field(_FORMAT, "format of the KV cache"),
+            "base": Field(_FORMAT, "format of all that is not quantized"),
+            "roles": Field(MapOf(_FORMAT), "formats of single roles"),
         }
     )
 
@@ -115,9 +144,13 @@ SCHEMA: Final = Table(
         "embedding": Field(
             Table(
                 {
+                    "width": Field(_DIMENSION, "width of a row where it is not the model's"),
                     "positions": Field(_COUNT, "learned position vectors"),
+                    "more_vocab": Field(_COUNT, "rows of a second table, looked up for the layers"),
+                    "more_width": Field(_COUNT, "width of a row of the second table"),
                     "norms": Field(_COUNT, "norms behind the embedding"),
                     "norm_bias": Field(Flag(), "norms with bias"),
+                    "scales": Field(_COUNT, "other small parameters"),
                 }
             ),
             "what differs from a plain table",
@@ -128,13 +161,17 @@ SCHEMA: Final = Table(
                 Table(
                     {
                         "count": Field(_DIMENSION, "equal layers in a row", required=True),
-                        "blocks": Field(ListOf(Text()), "their parts, in order", required=True),
+                        "blocks": Field(ListOf(Text()), "their parts, in order"),
+                        "pattern": Field(
+                            ListOf(ListOf(Text())), "the parts of a group of layers that repeats"
+                        ),
                     }
                 )
             ),
             "the pattern of layers, in order",
             required=True,
         ),
+        "around": Field(ListOf(Text()), "blocks outside of the layers"),
         "head": Field(
             Table(
                 {
@@ -142,6 +179,7 @@ SCHEMA: Final = Table(
                     "bias": Field(Flag(), "vocabulary bias"),
                     "norms": Field(_COUNT, "final norms"),
                     "norm_bias": Field(Flag(), "norms with bias"),
+                    "width": Field(_DIMENSION, "width of its input where it is not the model's"),
                 }
             ),
             "final norm and LM head",
@@ -160,13 +198,9 @@ def read_model(node: Node, path: Path) -> Model:
     values = read_spec(node, SCHEMA, path)
     shared = {"hidden": values["hidden"], "vocab": values["vocab"]}
     report = Report(str(path))
-    blocks: dict[str, Block] = {}
-    for name, table in values["blocks"].items():
-        try:
-            blocks[name] = make_block(table, shared)
-        except LlmroofError as error:
-            report.add(node.value["blocks"].value[name], f"blocks.{name}", str(error))
+    blocks = _blocks(values["blocks"], shared, node, report)
     layers = _layers(values["layers"], blocks, node, report)
+    around = _named(values.get("around", ()), blocks, node.value.get("around"), "around", report)
     report.finish()
     kept = ("name", "family", "hidden", "max_context", "precision", "extras", "unused")
     return Model(
@@ -174,6 +208,7 @@ def read_model(node: Node, path: Path) -> Model:
         embedding=Embedding(**shared, **values.get("embedding", {})),
         layers=layers,
         head=Head(**shared, **values.get("head", {})),
+        around=around,
         hub=values.get("hub", ()),
         sources=values["sources"],
         notes=values.get("notes", ""),
@@ -182,18 +217,61 @@ def read_model(node: Node, path: Path) -> Model:
     )
 
 
+def _blocks(
+    tables: dict[str, dict[str, Any]], shared: dict[str, int], node: Node, report: Report
+) -> dict[str, Block]:
+    """The named blocks; those that reuse another's weights last, so that it is known."""
+    found: dict[str, Block] = {}
+    for name, table in sorted(tables.items(), key=lambda item: item[1]["kind"] == Reused.kind):
+        line = node.value["blocks"].value[name]
+        if table["kind"] == Reused.kind:
+            if table["of"] in found:
+                found[name] = Reused(found[table["of"]])
+            else:
+                report.add(line, f"blocks.{name}.of", f"no block is named '{table['of']}'")
+            continue
+        try:
+            found[name] = make_block(table, shared)
+        except LlmroofError as error:
+            report.add(line, f"blocks.{name}", str(error))
+    return found
+
+
 def _layers(
     entries: tuple[dict[str, Any], ...], blocks: dict[str, Block], node: Node, report: Report
-) -> tuple[tuple[int, tuple[Block, ...]], ...]:
-    found = []
+) -> Layers:
+    found: list[tuple[int, tuple[Block, ...]]] = []
     for index, entry in enumerate(entries):
-        line = node.value["layers"].value[index]
-        for name in entry["blocks"]:
-            if name not in blocks:
-                guess = nearest(name, blocks)
-                hint = f"; did you mean '{guess}'?" if guess else ""
-                report.add(line, f"layers[{index}].blocks", f"no block is named '{name}'{hint}")
-        found.append((entry["count"], tuple(blocks[n] for n in entry["blocks"] if n in blocks)))
+        line, key = node.value["layers"].value[index], f"layers[{index}]"
+        if ("blocks" in entry) == ("pattern" in entry):
+            report.add(line, key, "needs either 'blocks' or 'pattern'")
+        elif "blocks" in entry:
+            named = _named(entry["blocks"], blocks, line, f"{key}.blocks", report)
+            found.append((entry["count"], named))
+        else:
+            group = [
+                (1, _named(names, blocks, line, f"{key}.pattern", report))
+                for names in entry["pattern"]
+            ]
+            found += group * min(entry["count"], MOST_LAYERS)
     if not found:
         report.add(node.value["layers"], "layers", "a model needs at least one layer")
-    return tuple(found)
+    if sum(count for count, _ in found) > MOST_LAYERS:
+        report.add(node.value["layers"], "layers", f"no model has more than {MOST_LAYERS} layers")
+    return joined(found)
+
+
+def _named(
+    names: tuple[str, ...],
+    blocks: dict[str, Block],
+    line: Node | None,
+    key: str,
+    report: Report,
+) -> tuple[Block, ...]:
+    """The blocks of these names; an unknown one is a problem."""
+    for name in names:
+        if name not in blocks:
+            guess = nearest(name, blocks)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            report.add(line or 0, key, f"no block is named '{name}'{hint}")
+    return tuple(blocks[name] for name in names if name in blocks)

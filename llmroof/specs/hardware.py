@@ -9,12 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from llmroof.errors import Problem, SpecError, Unsupported
 from llmroof.specs import catalog
 from llmroof.specs.extend import extended
-from llmroof.specs.schema import Field, ListOf, MapOf, Number, Quantity, Table, Text, read_spec
+from llmroof.specs.schema import (
+    MISSING,
+    Field,
+    ListOf,
+    MapOf,
+    Number,
+    Quantity,
+    Report,
+    Table,
+    Text,
+)
 from llmroof.specs.tree import Node, read_yaml
 
 #: what a peak can be stated for; `*_fp16acc` is the rate with 16-bit accumulation
@@ -270,24 +280,39 @@ def load_hardware(name: str) -> Hardware:
 def read_hardware(node: Node, path: Path) -> Hardware:
     """A profile from its tree; `path` gives the id and stands in messages."""
     whole, base = extended(node, path, catalog.HARDWARE.path)
-    values = read_spec(whole, SCHEMA, path)
+    report = Report(str(path))
+    values = SCHEMA.read(whole, "", report)
+    _require_sources(node, base is not None, report)
+    report.finish()
     power = values.pop("power", {})
-    hardware = Hardware(id=path.stem, file=str(path), tdp=power.get("tdp"), **values)
-    own = len(node.value["sources"].value) if "sources" in node.value else 0
-    sources = hardware.sources[:own] if base is not None else hardware.sources
-    _require_sources(sources, node, path)
-    return hardware
+    return Hardware(id=path.stem, file=str(path), tdp=power.get("tdp"), **values)
 
 
-def _require_sources(sources: tuple[Source, ...], node: Node, path: Path) -> None:
+def problems(name: str) -> tuple[Problem, ...]:
+    """Everything that is wrong with the profile of an id, an alias or a path; () for nothing.
+
+    Raises UnknownName or InputError where there is no such file.
+    """
+    try:
+        load_hardware(name)
+    except SpecError as error:
+        return error.problems
+    return ()
+
+
+def _require_sources(node: Node, is_variant: bool, report: Report) -> None:
     """Every figure that the file itself states is covered by a source of its own."""
-    problems = [
-        Problem(str(path), line, key, "has no source: name it in 'sources: of'")
-        for key, line in figures(node)
-        if not any(source.covers(key) for source in sources)
-    ]
-    if problems:
-        raise SpecError(problems)
+    if not isinstance(node.value, dict):
+        return
+    stated = node.value.get("sources")
+    if stated is None and not is_variant:
+        return  # the schema has said that the sources are missing
+    own: Any = () if stated is None else _FIELDS["sources"].kind.read(stated, "", Report(""))
+    if own is MISSING:
+        return
+    for key, line in figures(node):
+        if not any(source.covers(key) for source in own):
+            report.add(line, key, "has no source: name it in 'sources: of'")
 
 
 def figures(node: Node) -> list[tuple[str, int]]:

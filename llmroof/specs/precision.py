@@ -1,8 +1,7 @@
-"""Number formats as data: how many bits a value takes and what it is computed in.
+"""Precision: which format each part of a model is held and computed in; recipes by name.
 
-Add a quantization here: one row in FORMATS, and a row in RECIPES when people ask
-for it by one name. Bits include scales and zero points (`block` values share one
-scale), so bytes come out as a checkpoint really stores them.
+Add a recipe here when people ask for a quantization by one name; the formats
+themselves are rows of `formats`.
 """
 
 from __future__ import annotations
@@ -12,67 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from llmroof.errors import UnknownName
+from llmroof.specs.formats import ALIASES, FORMATS, Format, mixed, number_format
 
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One number format.
-
-    `bits` per stored value, `overhead_bits` per block of `block` values (scales and
-    zero points), `compute` the arithmetic it has when both operands are in it.
-    """
-
-    id: str
-    bits: float
-    compute: str
-    block: int = 0
-    overhead_bits: float = 0.0
-    source: str = ""
-
-    @property
-    def bytes(self) -> float:
-        """Bytes per value, its share of scales included."""
-        shared = self.overhead_bits / self.block if self.block else 0.0
-        return (self.bits + shared) / 8
-
-    @property
-    def quantized(self) -> bool:
-        """True below 16 bits: the values need scales or a conversion."""
-        return self.bits < 16
-
-
-_OCP = "OCP Microscaling Formats (MX) specification v1.0, section 5"
-_GPTQ = "Frantar et al. 2022 (GPTQ), group-wise scales; Lin et al. 2023 (AWQ)"
-
-FORMATS: Final[dict[str, Format]] = {
-    fmt.id: fmt
-    for fmt in (
-        Format("fp32", 32, "fp32", source="IEEE 754 binary32"),
-        Format("fp16", 16, "fp16", source="IEEE 754 binary16"),
-        Format("bf16", 16, "bf16", source="bfloat16: 8 exponent bits, 7 fraction bits"),
-        Format("fp8", 8, "fp8", source="OCP 8-bit floating point (E4M3), scale per tensor"),
-        Format("fp8-block", 8, "fp8", 128 * 128, 32, "DeepSeek-V3 report, 3.3: fp32 per 128x128"),
-        Format("int8", 8, "int8", source="symmetric, one scale per output channel (negligible)"),
-        Format("int4", 4, "int4", 128, 16, _GPTQ),
-        Format("int4-zero", 4, "int4", 128, 20, _GPTQ + ", with 4-bit zero points"),
-        Format("mxfp8", 8, "fp8", 32, 8, _OCP),
-        Format("mxfp4", 4, "fp4", 32, 8, _OCP),
-        Format("nvfp4", 4, "fp4", 16, 8, "NVIDIA NVFP4: one E4M3 scale per 16 values"),
-    )
-}
-_ALIASES: Final = {
-    "float16": "fp16",
-    "half": "fp16",
-    "bfloat16": "bf16",
-    "float32": "fp32",
-    "float": "fp32",
-    "fp8_e4m3": "fp8",
-    "fp8_e5m2": "fp8",
-    "int4-g128": "int4",
-}
+__all__ = ["FORMATS", "RECIPES", "Format", "Precision", "number_format", "recipe"]
 
 #: weights that stay in the 16-bit base format unless a checkpoint says otherwise
-KEPT_ROLES: Final = frozenset({"embedding", "lm_head", "norm", "router", "state", "position"})
+KEPT_ROLES: Final = frozenset(
+    {"embedding", "lm_head", "norm", "router", "state", "position", "chain"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +37,16 @@ class Precision:
     name: str = ""
 
     def weight(self, role: str) -> Format:
-        """The stored format of the weights that play `role`."""
+        """The stored format of the weights that play `role`.
+
+        A role may be a part of another, `mlp.down` of `mlp`: the narrower name wins.
+        """
         if role in self.roles:
             return self.roles[role]
-        return self.base if role in KEPT_ROLES else self.weights
+        whole = role.partition(".")[0]
+        if whole in self.roles:
+            return self.roles[whole]
+        return self.base if whole in KEPT_ROLES else self.weights
 
     def compute(self, role: str) -> str:
         """The arithmetic of a matmul on weights of `role`.
@@ -110,6 +62,23 @@ class Precision:
                 else (self.activations.compute)
             )
         return self.base.compute
+
+    def on_base(self, base: str) -> Precision:
+        """The same with another 16-bit format in place of the base (fp16 for bf16)."""
+        other = number_format(base)
+
+        def swap(part: Format) -> Format:
+            return other if part == self.base else part
+
+        return replace(
+            self,
+            weights=swap(self.weights),
+            activations=swap(self.activations),
+            kv_cache=swap(self.kv_cache),
+            base=other,
+            roles={role: swap(part) for role, part in self.roles.items()},
+            name=base if self.name == self.base.id else self.name,
+        )
 
     def with_parts(
         self,
@@ -149,15 +118,38 @@ RECIPES: Final[dict[str, tuple[str, str, str]]] = {
     "mxfp4": ("mxfp4", "bf16", "bf16"),
     "nvfp4": ("nvfp4", "nvfp4", "bf16"),
     "mxfp8": ("mxfp8", "mxfp8", "bf16"),
+    "nf4": ("nf4-double", "bf16", "bf16"),
+    "q4_0": ("q4_0", "fp16", "fp16"),
+    "q4_k_m": ("q4_k", "fp16", "fp16"),
+    "q5_k_m": ("q5_k", "fp16", "fp16"),
+    "q6_k": ("q6_k", "fp16", "fp16"),
+    "q8_0": ("q8_0", "fp16", "fp16"),
+    "iq4_xs": ("iq4_xs", "fp16", "fp16"),
 }
 
 
-def number_format(name: str) -> Format:
-    """A format by id or common spelling; UnknownName otherwise."""
-    key = _ALIASES.get(name.lower(), name.lower())
-    if key not in FORMATS:
-        raise UnknownName("number format", name, FORMATS)
-    return FORMATS[key]
+def _half(low: str, high: str) -> Format:
+    """llama.cpp's "more bits" rule: half of the layers of a tensor get the wider format."""
+    return mixed(4 * (FORMATS[low].bytes + FORMATS[high].bytes))
+
+
+def _ggml(kind: str, more: Format | None = None) -> dict[str, Format]:
+    """Roles of a llama.cpp mix: table in the format, head in q6_k, some values wider."""
+    roles = {"embedding": FORMATS[kind], "lm_head": FORMATS["q6_k"]}
+    wider = ("attention.v", "mlp.down", "experts.down", "shared_experts.down")
+    return roles | (dict.fromkeys(wider, more) if more else {})
+
+
+#: recipe -> formats of the roles that differ from its weights
+#: (llama.cpp, `llama_tensor_get_type` in src/llama-quant.cpp, dense models below 70B)
+MIXES: Final[dict[str, Mapping[str, Format]]] = {
+    "q4_0": _ggml("q4_0"),
+    "q4_k_m": _ggml("q4_k", _half("q4_k", "q6_k")),
+    "q5_k_m": _ggml("q5_k", _half("q5_k", "q6_k")),
+    "q6_k": _ggml("q6_k"),
+    "q8_0": {"embedding": FORMATS["q8_0"], "lm_head": FORMATS["q8_0"]},
+    "iq4_xs": _ggml("iq4_xs") | {"attention.v": FORMATS["q5_k"]},
+}
 
 
 def recipe(name: str, base: str | None = None) -> Precision:
@@ -166,11 +158,11 @@ def recipe(name: str, base: str | None = None) -> Precision:
     `base` replaces the 16-bit format of the parts that are not quantized
     (fp16 where a device has no bf16). Raises UnknownName.
     """
-    key = _ALIASES.get(name.lower(), name.lower())
+    key = ALIASES.get(name.lower(), name.lower())
     if key not in RECIPES:
         raise UnknownName("precision", name, RECIPES)
     weights, activations, default_base = RECIPES[key]
     kept = number_format(base or default_base)
     acts = kept if activations == default_base else FORMATS[activations]
     stored = kept if weights == default_base else FORMATS[weights]
-    return Precision(stored, acts, kept, kept, name=key)
+    return Precision(stored, acts, kept, kept, MIXES.get(key, {}), name=key)

@@ -103,8 +103,12 @@ def parse_yaml(text: str, name: str) -> Node:
     return builder.root
 
 
-def read_json(path: Path) -> Any:
-    """One JSON document as plain values. Raises SpecError naming file and line."""
+def read_json(path: Path, constants: bool = False) -> Any:
+    """One JSON document as plain values. Raises SpecError naming file and line.
+
+    With `constants` Infinity and NaN, which Python writes though JSON has no such thing,
+    are read as floats; whoever uses one as a size must refuse it.
+    """
     text = read_text(path)
     name = str(path)
     if _nesting(text) > MAX_DEPTH:
@@ -112,7 +116,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(
             text,
-            parse_constant=_refuse_constant,
+            parse_constant=float if constants else _refuse_constant,
             parse_int=_bounded_int,
             parse_float=_finite_float,
             object_pairs_hook=_unique_keys,
