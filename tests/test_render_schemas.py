@@ -31,6 +31,7 @@ OUTPUTS: dict[str, list[str]] = {
     "model_list": ["models"],
     "hardware": ["gpus show a100", "gpus show mi300x", "gpus show t4"],
     "hardware_list": ["gpus"],
+    "hardware_comparison": ["gpus compare a100 h100 mi300x", "gpus compare t4 apple-m4-max"],
 }
 
 

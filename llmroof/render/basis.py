@@ -101,7 +101,7 @@ def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:
         )
     )
     found.append(("model " + model.id, cite(model.sources[0] if model.sources else None)))
-    found.append(price_basis(estimate))
+    found += [price_basis(estimate), power_basis(estimate)]
     if deployment.calibration is not None:
         found.append(
             (
@@ -116,12 +116,28 @@ def price_basis(estimate: Estimate) -> tuple[str, str | None]:
     """The price of a GPU-hour and where it comes from."""
     used, listed = estimate.deployment.usd_per_gpu_hour, estimate.deployment.hardware.price
     if used is None:
-        return "no price known: --price USD gives one", None
+        missing = f"the profile of {estimate.deployment.hardware.id} states no 'prices'"
+        return f"no price: {missing}; --price USD gives one", None
     if listed is None or "price" not in estimate.defaults:
         return f"{used:g} USD per GPU-hour, as given", None
     return (
         f"{used:g} USD per GPU-hour ({listed.provider}, {listed.kind}, {listed.date})",
         listed.title or listed.url or None,
+    )
+
+
+def power_basis(estimate: Estimate) -> tuple[str, str | None]:
+    """The power that joules are counted with, and where it comes from."""
+    deployment = estimate.deployment
+    hardware = deployment.hardware
+    if deployment.watts is not None:
+        return f"joules at {deployment.watts:g} W per GPU, as given", None
+    if hardware.tdp is None:
+        missing = f"the profile of {hardware.id} states no 'power.tdp'"
+        return f"no joules: {missing}; --power WATTS gives one", None
+    return (
+        f"joules at the power limit of {hardware.tdp:g} W per GPU all the time: an upper bound",
+        cite(hardware.source("power.tdp")),
     )
 
 

@@ -7,41 +7,93 @@ from pathlib import Path
 from typing import Any, Final
 
 from llmroof import units
+from llmroof.errors import InputError, nearest
 from llmroof.render.basis import cite
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, plain, plain_tree
+from llmroof.search.where import parse_where
 from llmroof.specs.hardware import Achieved, Hardware, Price, Source
 
 _TEXT: Final = ("vendor", "architecture", "form_factor", "year", "status", "aliases", "notes")
-#: columns of the list that can be sorted by: name -> what a row holds under it
-SORTABLE: Final = (
-    "id", "vendor", "year", "memory_bytes", "bandwidth_bytes_per_s", "bf16_flop_per_s",
-    "fp8_flop_per_s", "ridge_point", "tdp_w", "usd_per_hour",
-)  # fmt: skip
+#: short name of a column -> (what a row holds it under, its dimension; None: text)
+COLUMNS: Final[dict[str, tuple[str, str | None]]] = {
+    "id": ("id", None),
+    "name": ("name", None),
+    "vendor": ("vendor", None),
+    "architecture": ("architecture", None),
+    "year": ("year", ""),
+    "memory": ("memory_bytes", "B"),
+    "bandwidth": ("bandwidth_bytes_per_s", "B/s"),
+    "bf16": ("bf16_flop_per_s", "FLOP/s"),
+    "fp16": ("fp16_flop_per_s", "FLOP/s"),
+    "fp8": ("fp8_flop_per_s", "FLOP/s"),
+    "int8": ("int8_flop_per_s", "FLOP/s"),
+    "fp4": ("fp4_flop_per_s", "FLOP/s"),
+    "ridge": ("ridge_point", ""),
+    "link": ("link_bytes_per_s", "B/s"),
+    "domain": ("link_domain", ""),
+    "nic": ("nic_bytes_per_s", "B/s"),
+    "tdp": ("tdp_w", "W"),
+    "price": ("usd_per_hour", ""),
+}
+#: either name of a column -> (what a row holds it under, its dimension)
+KNOWN: Final = COLUMNS | {key: (key, measure) for key, measure in COLUMNS.values()}
 
 
-def list_rows(profiles: Sequence[Hardware], sort: str = "id") -> list[Tree]:
-    """One flat row per accelerator; figures descend, names ascend, unknown comes last."""
+def list_rows(
+    profiles: Sequence[Hardware], sort: str = "id", where: str | None = None
+) -> list[Tree]:
+    """One flat row per accelerator; figures descend, names ascend, unknown comes last.
+
+    `where` is a condition over the columns, such as `memory >= 80 GB and fp8`.
+    Raises InputError.
+    """
+    if sort not in KNOWN:
+        guess = nearest(sort, KNOWN)
+        hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(COLUMNS)}"
+        raise InputError(f"there is no column '{sort[:40]}' to sort by{hint}")
     rows = [plain(_row(hardware)) for hardware in profiles]
-    if sort in ("id", "vendor"):
-        return sorted(rows, key=lambda row: (row[sort] or "", row["id"]))
-    return sorted(rows, key=lambda row: (row[sort] is None, -(row[sort] or 0), row["id"]))
+    if where is not None:
+        rows = _filtered(rows, where)
+    key, measure = KNOWN[sort]
+    if measure is None:
+        return sorted(rows, key=lambda row: (row[key] or "", row["id"]))
+    return sorted(rows, key=lambda row: (row[key] is None, -(row[key] or 0), row["id"]))
+
+
+def _filtered(rows: list[Tree], where: str) -> list[Tree]:
+    import numpy as np
+
+    condition = parse_where(where, KNOWN, {name: measure for name, (_, measure) in KNOWN.items()})
+    values = {
+        name: np.array([row[KNOWN[name][0]] for row in rows], dtype=object)
+        for name in condition.columns
+    }
+    mask = np.broadcast_to(condition.mask(values.__getitem__), len(rows))
+    return [row for row, kept in zip(rows, mask, strict=True) if kept]
 
 
 def _row(hardware: Hardware) -> Tree:
     wide = hardware.compute.get("bf16", hardware.compute.get("fp16"))
-    memory = hardware.memory
+    memory, links = hardware.memory, hardware.links
+    link = links.get("scale_up") or links.get("pcie")
     return {
         "id": hardware.id,
         "name": hardware.name,
         "vendor": hardware.vendor,
+        "architecture": hardware.architecture or None,
         "year": hardware.year,
         "memory_bytes": memory.capacity,
         "bandwidth_bytes_per_s": memory.bandwidth,
         "bf16_flop_per_s": hardware.compute.get("bf16"),
         "fp16_flop_per_s": hardware.compute.get("fp16"),
         "fp8_flop_per_s": hardware.compute.get("fp8"),
+        "int8_flop_per_s": hardware.compute.get("int8"),
+        "fp4_flop_per_s": hardware.compute.get("fp4"),
         "ridge_point": None if wide is None else wide / memory.bandwidth,
+        "link_bytes_per_s": link.bandwidth if link else None,
+        "link_domain": (link.domain or None) if link else None,
+        "nic_bytes_per_s": links["nic"].bandwidth if "nic" in links else None,
         "tdp_w": hardware.tdp,
         "usd_per_hour": hardware.price.usd_per_hour if hardware.price else None,
         "aliases": " ".join(hardware.aliases),
@@ -69,6 +121,8 @@ def list_page(rows: Sequence[Tree]) -> Page:
         for row in rows
     ]
     note = "Dense peaks; ridge point in FLOP/byte at 16 bits. llmroof gpus show ID: all, sourced."
+    if not body:
+        return page([Line("No accelerator meets the condition.")])
     return page([grid(header, body, indent=0), Line(""), Line(note, "quiet")])
 
 

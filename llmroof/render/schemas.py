@@ -225,6 +225,14 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
         "All accelerators",
         {"hardware": several(record(id=TEXT, memory_bytes=AMOUNT, bandwidth_bytes_per_s=AMOUNT))},
     ),
+    "hardware_comparison": (
+        "Accelerators side by side; `best` names the one that is best at a metric",
+        {
+            "hardware": several(record(id=TEXT, memory_bytes=AMOUNT, bandwidth_bytes_per_s=AMOUNT)),
+            "best": mapping(maybe(TEXT)),
+            "missing": several(TEXT),
+        },
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -66,6 +66,7 @@ class _Value:
     of: Callable[[Lookup], Any]
     kind: str
     measure: str | None = None
+    column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,15 @@ class Condition:
             return np.asarray(self._value.of(lookup), dtype=np.bool_)
 
 
-def parse_where(text: str, known: Iterable[str]) -> Condition:
-    """Parse a condition over the columns `known`; InputError says what is wrong and where."""
-    parser = _Parser(text, frozenset(known))
+def parse_where(
+    text: str, known: Iterable[str], measures: Mapping[str, str | None] | None = None
+) -> Condition:
+    """Parse a condition over the columns `known`; InputError says what is wrong and where.
+
+    `measures` are the dimensions of columns whose names do not tell (None: text); a
+    column of these that stands alone (`fp8`) holds where its value is known.
+    """
+    parser = _Parser(text, frozenset(known), measures)
     value = parser.either()
     parser.end()
     if value.kind != "truth":
@@ -95,10 +102,15 @@ def parse_where(text: str, known: Iterable[str]) -> Condition:
 class _Parser:
     """Recursive descent; `at` is the place in the text."""
 
-    def __init__(self, text: str, known: frozenset[str]) -> None:
+    def __init__(
+        self,
+        text: str,
+        known: frozenset[str],
+        measures: Mapping[str, str | None] | None = None,
+    ) -> None:
         if len(text) > _LONGEST:
             raise InputError(f"--where is longer than {_LONGEST} characters")
-        self.text, self.known = text, known
+        self.text, self.known, self.measures = text, known, measures
         self.at = self.depth = 0
         self.used: set[str] = set()
 
@@ -144,7 +156,7 @@ class _Parser:
         left = self._sum()
         sign = self._sign(*_COMPARE)
         if sign is None:
-            return left
+            return self._present(left)
         right = self._sum()
         if left.kind != right.kind:
             raise InputError(
@@ -157,6 +169,13 @@ class _Parser:
         if left.kind == "text":
             return _Value(lambda look: compare(_texts(left.of(look)), right.of(look)), "truth")
         return _Value(lambda look: _known(compare, left.of(look), right.of(look)), "truth")
+
+    def _present(self, value: _Value) -> _Value:
+        """A described column that stands alone asks whether its value is known."""
+        if self.measures is None or value.column is None:
+            return value
+        stated = np.frompyfunc(lambda one: one is not None, 1, 1)
+        return _Value(lambda look: stated(value.of(look)), "truth")
 
     def _sum(self) -> _Value:
         value = self._product()
@@ -211,7 +230,11 @@ class _Parser:
             hint = f"; did you mean '{guess}'?" if guess else ""
             raise InputError(f"--where: there is no column '{_short(name)}'{hint}")
         self.used.add(name)
-        return _Value(lambda look: look(name), kind_of(name), _measure(name))
+        kind, measure = kind_of(name), _measure(name)
+        if self.measures is not None:
+            measure = self.measures[name]
+            kind = "text" if measure is None else "number"
+        return _Value(lambda look: look(name), kind, measure, name)
 
     def _quantity(self, number: float) -> _Value:
         match = _UNIT.match(self.text, self.at)
