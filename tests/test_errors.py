@@ -69,7 +69,7 @@ FAULTS: list[tuple[list[str], str]] = [
     (["plot", "-o", "/no/such/folder/x.png"], "does not exist"),
     (["gpus", "show"], "Missing argument"),
     (["gpus", "show", "h1000"], "unknown GPU 'h1000'"),
-    (["gpus", "--sort", "beauty"], "'beauty' is not one of"),
+    (["gpus", "--sort", "beauty"], "no column 'beauty' to sort by"),
     (["models", "show", "llama"], "unknown model 'llama'"),
     (["estimat"], "No such command 'estimat'"),
     (["--nope"], "No such option"),

@@ -104,14 +104,15 @@ def require_support(hardware: Hardware, precision: Precision) -> None:
 def _no_arithmetic(hardware: Hardware, compute: str, precision: Precision) -> str:
     have = ", ".join(kind for kind in hardware.compute if not kind.endswith("acc"))
     text = f"{hardware.name} has no {compute} arithmetic (it has {have})"
-    if compute == "bf16" and "fp16" in hardware.compute:
-        return f"{text}: use --precision fp16"
-    if precision.weights.quantized:
+    wide = next((kind for kind in ("bf16", "fp16", "fp32") if kind in hardware.compute), None)
+    if wide is None:
+        return f"{text}: no --precision of a model runs on it"
+    if precision.weights.quantized and compute != precision.base.compute:
         return (
             f"{text}: keep the small weights and compute in 16 bits with "
-            f"--weights {precision.weights.id} --activations bf16, or use --precision bf16"
+            f"--weights {precision.weights.id} --activations {wide}, or use --precision {wide}"
         )
-    return f"{text}: choose another --precision"
+    return f"{text}: use --precision {wide}"
 
 
 def nothing(amount: Number) -> bool:
