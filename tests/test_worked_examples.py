@@ -34,11 +34,13 @@ from llmroof.calibration.load import EngineRules
 from llmroof.engine.cost import price
 from llmroof.engine.deployment import Deployment, Speculation, Workload
 from llmroof.engine.estimate import decode_phase, serve_static
+from llmroof.engine.network import ONE_SIDED, transfer_time
 from llmroof.engine.phases import run_phase
 from llmroof.engine.roofline import Times, limit
 from llmroof.operators import Execution, Linear, Operator, Step, matmul
-from llmroof.operators.collective import all_gather, all_reduce
-from llmroof.specs.hardware import Hardware, Memory
+from llmroof.operators.collective import all_gather, all_reduce, all_to_all
+from llmroof.render.hardware_compare import compare_rows
+from llmroof.specs.hardware import Hardware, Link, Memory
 from llmroof.specs.precision import Format, Precision
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "worked-examples.md"
@@ -751,6 +753,50 @@ rows(
     ("W279", 45.2, 1, "TTFT and 292 steps",
      lambda: serve_static(Workload(1.0, 1.0, 293.0), 0.402, 0.1534, 1).e2e_latency),
     ("W280", 91, 1, "MBU of a 70B in 4.5 bits on an M3 Max", mlx_4bit),
+)  # fmt: skip
+
+
+# --- networks of several chips ---------------------------------------------------------
+# DeepSeek, "Insights into DeepSeek-V3", ISCA 2025, https://arxiv.org/abs/2505.09343: 32 tokens
+# to 9 experts each, 7k wide, dispatched in 1 byte and combined in 2. The source sends a device's
+# own share as well. Austin et al. as above: a ring of 8, 45 GB/s, 1 us a hop.
+
+RANKS = 320
+
+
+def exchange(rate: float) -> float:
+    """Seconds of dispatch and combine of one layer."""
+    gpu = replace(device(), links={"scale_up": Link(rate, domain=RANKS)})
+    messages = [width * 32 * 9 * 7e3 * RANKS / (RANKS - 1) for width in (1, 2)]
+    return sum(
+        float(transfer_time(one, gpu))
+        for message in messages
+        for one in all_to_all("exchange", message, RANKS)
+    )
+
+
+def hop_bound(devices: int, rate: float, hop: float) -> float:
+    """Bytes of which a ring moves its parts in as long as it waits for its hops."""
+    return ONE_SIDED.steps(devices) * hop / (ONE_SIDED.sent(devices) / rate)
+
+
+def flop_rate_per_price(name: str) -> float:
+    """FLOP/s that one dollar an hour buys, as `gpus compare` says it per dollar."""
+    profile = load_hardware(name)
+    return float(compare_rows([profile])[0]["bf16_flop_per_usd"]) / units.HOUR
+
+
+rows(
+    ("W178", 360, 0, "buffer (kB) below which a ring is latency-bound",
+     lambda: hop_bound(8, 4.5e10, 1e-6) / 1e3),
+    ("W187", 1.64e14, 1, "FLOP/s per dollar an hour of a v5e",
+     lambda: flop_rate_per_price("tpu-v5e")),
+    ("W231", 120.96, 0.1, "us of all-to-all per layer, DeepSeek-V3 on 50 GB/s",
+     lambda: exchange(50e9) * 1e6),
+    ("W232", 14.76, 0.1, "ms per token of it: 61 layers, two micro-batches",
+     lambda: 61 * 2 * exchange(50e9) * 1e3),
+    ("W233", 67, 2, "tokens/s of it", lambda: 1 / (61 * 2 * exchange(50e9))),
+    ("W234", 6.72, 0.1, "us of it on 900 GB/s", lambda: exchange(900e9) * 1e6),
 )  # fmt: skip
 
 
