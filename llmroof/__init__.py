@@ -12,6 +12,10 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "estimate": "llmroof.api",
+    "sweep": "llmroof.search.frames",
+    "recommend": "llmroof.search.recommend",
+    "advise": "llmroof.search.frames",
+    "compare": "llmroof.search.frames",
     "deploy": "llmroof.api",
     "Estimate": "llmroof.engine.estimate",
     "Hardware": "llmroof.specs.hardware",

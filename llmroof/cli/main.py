@@ -24,6 +24,10 @@ COMMANDS: Final = {
     "kv": "llmroof.cli.commands.kv",
     "explain": "llmroof.cli.commands.explain",
     "plot": "llmroof.cli.commands.plot",
+    "sweep": "llmroof.cli.commands.sweep",
+    "recommend": "llmroof.cli.commands.recommend",
+    "advise": "llmroof.cli.commands.advise",
+    "compare": "llmroof.cli.commands.compare",
     "gpus": "llmroof.cli.commands.gpus",
     "models": "llmroof.cli.commands.models",
 }

@@ -30,7 +30,10 @@ _ASCII: Final = {
 
 
 class Line(NamedTuple):
-    """A paragraph; wrapped lines hang by `hang` blanks. `style` names a role, not a colour."""
+    """A paragraph; wrapped lines hang by `hang` blanks. `style` names a role, not a colour.
+
+    A line in the style "verbatim" is never wrapped.
+    """
 
     text: str
     style: str = ""
@@ -108,6 +111,8 @@ def in_encoding(text: str, encoding: str) -> str:
 def _line(item: Line, width: int) -> list[str]:
     if not item.text:
         return [""]
+    if item.style == "verbatim":
+        return [item.text]
     lead = item.text[: len(item.text) - len(item.text.lstrip(" "))]
     return textwrap.wrap(
         item.text,

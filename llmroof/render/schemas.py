@@ -60,7 +60,11 @@ def mapping(item: Schema) -> Schema:
 
 INPUTS: Final = record(
     keys(TEXT, "model", "hardware"),
-    keys(POSITIVE, "num_gpus", "tp", "pp", "dp", "ep", "batch", "input_len", "output_len"),
+    keys(POSITIVE, "num_gpus", "tp", "pp", "dp", "ep", "input_len", "output_len"),
+    {"batch": maybe(POSITIVE)},
+    keys(maybe(AMOUNT), "concurrency", "request_rate", "prefix_hit_rate", "chunked_prefill"),
+    keys(maybe(AMOUNT), "speculative_tokens", "acceptance_rate"),
+    keys(maybe(TEXT), "load", "draft_model"),
     keys(TEXT, "weights", "activations", "kv_cache_dtype", "engine"),
     usd_per_gpu_hour=maybe(AMOUNT),
     attention={"enum": ["flash", "naive"]},
@@ -146,9 +150,46 @@ _STEP: Final = record(
     note=maybe(TEXT),
 )
 
+_STEADY: Final = record(
+    keys(AMOUNT, "running", "waiting", "slots"),
+    keys(AMOUNT, "prefill_s", "interference_s", "lag_s", "memory_wait_s"),
+)
+_REPLICA: Final[dict[str, Schema]] = {
+    "inputs": INPUTS,
+    "decode": _PHASE,
+    "memory": _MEMORY,
+    "serving": _SERVING,
+    "cost": _COST,
+    "energy": _POINT["energy"],
+    "steady": _STEADY,
+}
+_OPTION: Final = record(
+    _REPLICA,
+    replicas=POSITIVE,
+    total_gpus=POSITIVE,
+    fleet_usd_per_hour=maybe(AMOUNT),
+    limited_by={
+        "enum": ["slo_ttft", "slo_tpot", "memory", "max_num_seqs", "hardware", "replicas", "load"]
+    },
+    bound=BOUND,
+    commands=mapping(TEXT),
+)
+_MISS: Final = record(
+    _REPLICA,
+    replicas=POSITIVE,
+    total_gpus=POSITIVE,
+    missed=several({"enum": ["slo_ttft", "slo_tpot", "max_gpus"]}),
+    excess=AMOUNT,
+)
+_GAINS: Final = record(keys(maybe(NUMBER), "ttft", "tpot", "throughput", "cost"))
+_AT_ONCE: Final = maybe({"type": "array", "items": POSITIVE, "minItems": 2, "maxItems": 2})
+
 #: kind of document -> (what it is, its keys)
 DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
-    "estimate": ("Answer to one question", {**_POINT, "basis": _BASIS}),
+    "estimate": (
+        "Answer to one question; under a load `steady` tells the state of the server",
+        {**_POINT, "basis": _BASIS},
+    ),
     "estimates": (
         "Answers over ranges, one per point",
         {"estimates": several(record(**_POINT)), "basis": _BASIS},
@@ -205,6 +246,71 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
                 record(count=POSITIVE, blocks=several(record(kind=TEXT, description=TEXT)))
             ),
             "sources": several(_SOURCE),
+        },
+    ),
+    "sweep": (
+        "Points of a sweep that were kept, one row each with the columns of the CSV",
+        {
+            "axes": mapping(several({"type": ["number", "string", "boolean"]})),
+            "points": COUNT,
+            "fit": COUNT,
+            "skipped": several(record(points=COUNT, reason=TEXT)),
+            "rows": several({"type": "object"}),
+        },
+    ),
+    "recommendation": (
+        "The best deployments for a goal, one per GPU, or the nearest miss; figures of one replica",
+        {
+            "model": TEXT,
+            "goal": record(
+                keys(maybe(AMOUNT), "slo_ttft_s", "slo_tpot_s", "request_rate", "concurrency"),
+                keys(POSITIVE, "input_len", "output_len", "max_gpus"),
+                objective={"enum": ["cost", "throughput", "latency", "energy"]},
+            ),
+            "met": FLAG,
+            "options": several(_OPTION),
+            "nearest": maybe(_MISS),
+            **keys(COUNT, "candidates", "evaluated"),
+            "notes": several(TEXT),
+        },
+    ),
+    "advice": (
+        "Levers of a deployment, most useful first; gains are parts saved, of throughput added",
+        {
+            "inputs": INPUTS,
+            "by": {"enum": ["ttft", "tpot", "throughput", "cost"]},
+            "levers": several(
+                record(
+                    title=TEXT,
+                    flags={"type": "string"},
+                    in_use=FLAG,
+                    gains=_GAINS,
+                    moves=several(record(phase=TEXT, before=BOUND, after=BOUND)),
+                    pays_at=_AT_ONCE,
+                    scanned=_AT_ONCE,
+                    serving=_SERVING,
+                    cost=_COST,
+                )
+            ),
+        },
+    ),
+    "comparison": (
+        "Deployments side by side; `ratios` are to the first one",
+        {
+            "differing": several(TEXT),
+            "deployments": several(
+                record(
+                    {
+                        name: part
+                        for name, part in _POINT.items()
+                        if name not in ("inputs", "model")
+                    },
+                    label=TEXT,
+                    inputs=INPUTS,
+                    ratios=mapping(maybe(NUMBER)),
+                    words=several(TEXT),
+                )
+            ),
         },
     ),
     "model_list": ("All models", {"models": several(record(id=TEXT, parameters=POSITIVE))}),

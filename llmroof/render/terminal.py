@@ -19,6 +19,7 @@ _STYLES: Final = {
     "good": "green",
     "bad": "bold red",
     "quiet": "dim",
+    "verbatim": "",
 }
 
 

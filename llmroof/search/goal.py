@@ -13,7 +13,7 @@ from llmroof.resolve import DEFAULTS, whole
 
 OBJECTIVES: Final = ("cost", "throughput", "latency", "energy")
 #: what ends the growth of the load on a replica
-LIMITS: Final = ("slo_ttft", "slo_tpot", "memory", "max_num_seqs", "hardware", "load")
+LIMITS: Final = ("slo_ttft", "slo_tpot", "memory", "max_num_seqs", "hardware", "replicas", "load")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,23 @@ class Answer:
     evaluated: int
     notes: tuple[str, ...] = ()
 
+    def to_frame(self) -> Any:
+        """The options as a DataFrame, best first, columns as in the JSON."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "replicas": option.replicas,
+                    "total_gpus": option.num_gpus,
+                    "fleet_usd_per_hour": option.usd_per_hour,
+                    "limited_by": option.limited_by,
+                    **option.estimate.to_frame().iloc[0].to_dict(),
+                }
+                for option in self.options
+            ]
+        )
+
 
 def make_goal(*, input_len: Any, output_len: Any, **rest: Any) -> Goal:
     """A checked goal; lengths left out take the defaults. Raises InputError."""
@@ -103,7 +120,7 @@ def make_goal(*, input_len: Any, output_len: Any, **rest: Any) -> Goal:
         raise InputError(f"max_gpus must be 1 or more, not {rest['max_gpus']}")
     if not 0 <= rest["prefix_hit_rate"] < 1:
         raise InputError("prefix_hit_rate must be 0 or more and below 1")
-    lengths = {
+    lengths: dict[str, Any] = {
         name: float(whole(name, DEFAULTS[name] if value is None else value))
         for name, value in (("input_len", input_len), ("output_len", output_len))
     }

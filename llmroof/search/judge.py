@@ -203,7 +203,7 @@ def _fleet_of_rate(
     score = np.where(good, _score(deployment, goal, figures.rate, figures.e2e, counts), math.inf)
     best = int(np.argmin(score))
     one_less = best - 1 if best else None
-    limit = "load" if fewest == 1 and best == 0 else "hardware"
+    limit = "load" if fewest == 1 and best == 0 else "replicas"
     if one_less is not None:
         limit = "slo_tpot" if _missed(goal.slo_tpot, figures.tpot[one_less]) else "slo_ttft"
     return Point(
@@ -244,6 +244,7 @@ def _limit(deployment: Deployment, goal: Goal, grid: Any, curve: Curve, best: in
 
 
 def estimate_at(one: Candidate, point: Point, goal: Goal) -> Estimate:
+    """One replica of the candidate at the load of the point. Raises LlmroofError."""
     load = _load(goal)
     if goal.request_rate is not None:
         rate = point.concurrency

@@ -356,6 +356,15 @@ class _Pool:
         return best(costs[0], self.choice.top or 0)
 
 
+def select(parts: Sequence[Rows], choice: Choice, columns: Sequence[str]) -> Rows:
+    """The selection from rows that are there already: `fits` must be a column of them."""
+    pool = _Pool(choice, columns)
+    rows = joined(parts, pool.columns)
+    fits = np.asarray(rows.columns["fits"], dtype=np.bool_)
+    pool.parts = [Rows(rows.points[fits], {n: v[fits] for n, v in rows.columns.items()})]
+    return pool.rows()
+
+
 def _cost(name: str, values: Any) -> Any:
     return -values if more_is_better(name) else values
 

@@ -194,7 +194,7 @@ class _Parser:
     def _compute(self, sign: str, one: _Value, two: _Value, measure: str | None) -> _Value:
         if one.kind != "number" or two.kind != "number":
             raise InputError(f"--where '{_short(self.text)}': `{sign}` needs numbers")
-        how = _ARITHMETIC[sign]
+        how: Callable[[Any, Any], Any] = _ARITHMETIC[sign]
         return _Value(
             lambda look: how(_numbers(one.of(look)), _numbers(two.of(look))), "number", measure
         )

@@ -1,0 +1,53 @@
+"""`llmroof advise`: the levers of a deployment, ranked by what they buy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmroof.cli.options import output, serving_question, single
+
+if TYPE_CHECKING:
+    from llmroof.cli.output import Target
+
+
+@click.command("advise")
+@serving_question
+@click.option(
+    "--by",
+    type=click.Choice(["ttft", "tpot", "throughput", "cost"]),
+    default="tpot",
+    show_default=True,
+    help="The figure to rank by.",
+)
+@output()
+def command(asked: dict[str, Any], by: str, target: Target) -> None:
+    """Levers ranked by what each buys, every one computed by asking again.
+
+    Number formats, plan, batch, attention, prefix cache, chunked prefill, speculative
+    decoding, other GPUs for the same money: which roof moves, and when it stops paying.
+    """
+    from llmroof.cli.ask import ask, given
+    from llmroof.search.advise import advise
+
+    question = single(asked, "advise")
+    estimate = ask(question)
+    pulls = advise(estimate, by)
+
+    def page() -> Any:
+        from llmroof.render.advise import advise_page
+
+        return advise_page(estimate, pulls, by, given(question))
+
+    def document() -> Any:
+        from llmroof.render.advise import advise_document
+
+        return advise_document(estimate, pulls, by)
+
+    def rows() -> Any:
+        from llmroof.render.advise import advise_rows
+
+        return advise_rows(estimate, pulls)
+
+    target.show(page, document, rows)

@@ -1,0 +1,95 @@
+"""`llmroof compare`: deployments side by side, differences in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmroof.cli.options import QUESTION, SERVING, output, serving_question, single
+from llmroof.errors import UnknownName
+
+if TYPE_CHECKING:
+    from llmroof.cli.output import Target
+
+
+@click.command("compare")
+@click.argument("deployments", nargs=-1, required=True, metavar="DEPLOYMENT...")
+@serving_question
+@click.option("--plot", metavar="FILE", help="Memory of each as stacked bars: .png, .svg or .pdf.")
+@output()
+def command(
+    deployments: tuple[str, ...], asked: dict[str, Any], plot: str | None, target: Target
+) -> int:
+    r"""Two or more deployments under the same question.
+
+    Each is a GPU and options by their names: h100,tp=4,precision=fp8. Options of the
+    command hold for all of them.
+
+    \b
+    llmroof compare h100,tp=4 mi300x,tp=2 --model llama-3.1-70b --batch 32
+    llmroof compare h100 h100,precision=fp8 h100,kv-cache-dtype=fp8 -b 64
+    """
+    from llmroof.cli.ask import ask
+    from llmroof.search.compare import compare
+
+    if len(deployments) < 2:
+        raise click.UsageError("compare takes two or more deployments, such as h100 a100,tp=2")
+    question = single(asked, "compare")
+    comparison = compare([ask(question | parse(text)) for text in deployments])
+
+    def page() -> Any:
+        from llmroof.render.compare import compare_page
+
+        return compare_page(comparison)
+
+    def document() -> Any:
+        from llmroof.render.compare import compare_document
+
+        return compare_document(comparison)
+
+    def rows() -> Any:
+        from llmroof.render.compare import compare_rows
+
+        return compare_rows(comparison)
+
+    target.show(page, document, rows)
+    if plot is not None:
+        from pathlib import Path
+
+        from llmroof.cli.output import check_writable
+        from llmroof.render.compare import labels
+        from llmroof.render.plots import memory
+
+        check_writable(Path(plot), force=target.force)
+        memory.draw(comparison.estimates, labels(comparison), Path(plot))
+        click.echo(f"wrote {plot}", err=True)
+    return 0 if all(bool(one.fits) for one in comparison.estimates) else 1
+
+
+def parse(text: str) -> dict[str, Any]:
+    """`h100,tp=4,precision=fp8` as options of `llmroof.estimate`."""
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            if "gpu" in found or not name:
+                raise click.UsageError(f"'{text[:60]}': write GPU,option=value,option=value")
+            found["gpu"] = name
+            continue
+        key = {"hardware": "gpu"}.get(name, name.replace("-", "_"))
+        found[key] = _typed(key, value)
+    return found
+
+
+def _typed(name: str, value: str) -> Any:
+    """The value as the option of that name reads it."""
+    options = {**QUESTION, **SERVING}
+    if name not in options:
+        raise UnknownName("option", name, options)
+    probe = options[name](lambda: None)
+    option = getattr(probe, "__click_params__")[0]  # noqa: B009
+    if option.is_flag:
+        raise click.UsageError(f"'{name}' is a switch: give it as --{name.replace('_', '-')}")
+    read = option.type.convert(value, option, None)
+    return read[0] if isinstance(read, tuple) and len(read) == 1 else read

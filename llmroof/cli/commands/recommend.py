@@ -1,0 +1,133 @@
+"""`llmroof recommend`: the deployment to buy for a target, and how to start it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmroof.cli.axes import Names, SpecNames
+from llmroof.cli.options import output, specs_option
+from llmroof.cli.types import SpecName
+
+if TYPE_CHECKING:
+    from llmroof.cli.output import Target
+
+_TARGET = click.FloatRange(min=0, min_open=True)
+
+
+@click.command("recommend")
+@click.option("--model", "-m", type=SpecName("model"), metavar="MODEL", help="Model to serve.")
+@click.option(
+    "--input-len", "--isl", type=click.IntRange(min=1), metavar="N", help="Prompt tokens."
+)
+@click.option(
+    "--output-len", "--osl", type=click.IntRange(min=1), metavar="N", help="Generated tokens."
+)
+@click.option("--slo-ttft", type=_TARGET, metavar="SECONDS", help="Mean TTFT to stay below.")
+@click.option("--slo-tpot", type=_TARGET, metavar="SECONDS", help="Mean TPOT to stay below.")
+@click.option(
+    "--request-rate", "-r", type=_TARGET, metavar="RATE", help="Requests per second to carry."
+)
+@click.option(
+    "--concurrency",
+    "-c",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Requests in flight to carry.",
+)
+@click.option(
+    "--max-gpus",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="GPUs in all, replicas included.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["cost", "throughput", "latency", "energy"]),
+    default="cost",
+    show_default=True,
+    help="What the best has least of (of throughput per GPU: most).",
+)
+@click.option(
+    "--gpu", "--hardware", "-g", type=SpecNames("gpu"), metavar="LIST",
+    help="GPUs to choose from.  [default: all]",
+)  # fmt: skip
+@click.option(
+    "--precision", "-p", type=Names(), metavar="LIST",
+    help="Precisions to choose from.  [default: as stored, fp8, w4a16, nvfp4]",
+)  # fmt: skip
+@click.option("--kv-cache-dtype", metavar="FORMAT", help="Number format of the KV cache.")
+@click.option("--tp", "-tp", "--tensor-parallel-size", type=int, metavar="N", help="Only this tp.")
+@click.option(
+    "--pp", "-pp", "--pipeline-parallel-size", type=int, metavar="N", help="Only this pp."
+)
+@click.option("--dp", "-dp", "--data-parallel-size", type=int, metavar="N", help="Only this dp.")
+@click.option("--ep", "-ep", "--expert-parallel-size", type=int, metavar="N", help="Only this ep.")
+@click.option("--engine", metavar="NAME", help="Serving engine whose rules apply.")
+@click.option("--price", type=float, metavar="USD", help="USD per GPU-hour, of every GPU.")
+@click.option("--power", type=float, metavar="WATTS", help="Power of one GPU, of every GPU.")
+@click.option(
+    "--prefix-hit-rate", type=float, metavar="SHARE", help="Share of prompts in the cache."
+)
+@click.option(
+    "--gpu-memory-utilization", type=float, metavar="SHARE", help="Share of memory to use."
+)
+@click.option("--max-num-seqs", type=click.IntRange(min=1), metavar="N", help="Sequences at once.")
+@click.option(
+    "--max-num-batched-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Prompt tokens a step.",
+)
+@click.option("--limit", is_flag=True, help="Judge by the physical limit.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=5, show_default=True, metavar="N",
+    help="Options to show, the best of as many GPUs.",
+)  # fmt: skip
+@click.option(
+    "--plot", metavar="FILE", help="Cost against latency of the options: .png, .svg, .pdf."
+)
+@specs_option
+@output()
+def command(target: Target, plot: str | None, **asked: Any) -> int:
+    """The best deployments that meet latency targets, searched over everything.
+
+    GPUs, how many, how the model is split, precision and load; what binds each, the
+    fleet for a request rate, its cost, and the command to start it. Exit code 1 when
+    nothing meets the targets; the answer is then the nearest miss and its reason.
+    """
+    from llmroof.search.recommend import recommend
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    answer = recommend(**given)
+
+    def page() -> Any:
+        from llmroof.render.recommend import recommend_page
+
+        return recommend_page(answer)
+
+    def document() -> Any:
+        from llmroof.render.recommend import recommend_document
+
+        return recommend_document(answer)
+
+    def rows() -> Any:
+        from llmroof.render.recommend import recommend_rows
+
+        return recommend_rows(answer)
+
+    target.show(page, document, rows)
+    if plot is not None and answer.options:
+        from pathlib import Path
+
+        from llmroof.cli.output import check_writable
+        from llmroof.render.plots import frontier
+        from llmroof.render.recommend import recommend_rows
+
+        check_writable(Path(plot), force=target.force)
+        frontier.draw(recommend_rows(answer), Path(plot), cost=True)
+        click.echo(f"wrote {plot}", err=True)
+    return 0 if answer.options else 1

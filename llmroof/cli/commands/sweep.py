@@ -1,0 +1,281 @@
+"""`llmroof sweep`: every combination of the axes, as a table, a file or a frontier."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from llmroof.cli.axes import axes_options
+from llmroof.errors import InputError
+
+if TYPE_CHECKING:
+    from llmroof.search.axes import Axes
+    from llmroof.search.sweep import Choice, Tally
+
+#: more rows than this are for a file that is written as they come
+MAX_ROWS: Final = 100_000
+_ENDINGS: Final = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".md": "markdown"}
+_FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
+
+
+@click.command("sweep")
+@axes_options
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Keep the points where this holds: 'tpot_s < 30 ms and fits and batch >= 8'.",
+)
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the best N by --by.")
+@click.option("--by", metavar="COLUMN", help="The column that --top ranks by.")
+@click.option(
+    "--pareto",
+    metavar="A,B",
+    help="Keep the points that no other beats in all of these columns.",
+)
+@click.option("--columns", metavar="A,B", help="Columns to write.  [default: all]")
+@click.option(
+    "--start",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Leave out the first N points.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="Form of the answer.  [default: by the file's ending, else table]",
+)
+@click.option("--output", "-o", metavar="FILE", help="Write to .csv, .parquet, .json or .md.")
+@click.option("--force", is_flag=True, help="Overwrite the output file if it exists.")
+@click.option("--plot", metavar="FILE", help="Chart of the kept points: .png, .svg or .pdf.")
+@click.option(
+    "--chart",
+    type=click.Choice(["frontier", "cost", "batch", "heat"]),
+    default="frontier",
+    show_default=True,
+    help="What --plot draws.",
+)
+@click.option(
+    "--heat",
+    metavar="X,Y,VALUE",
+    help="Columns of --chart heat.  [default: batch,input_len,tpot_s]",
+)
+def command(
+    asked: dict[str, Any],
+    where: str | None,
+    top: int | None,
+    by: str | None,
+    pareto: str | None,
+    columns: str | None,
+    start: int,
+    form: str | None,
+    output: str | None,
+    force: bool,
+    plot: str | None,
+    chart: str,
+    heat: str | None,
+) -> int:
+    """Every combination of GPUs, models, precisions, plans and workloads.
+
+    Any option may hold several values (--gpu a100,h100 --batch 1:512:x2). Without -o
+    and without a choice the answer is the frontier of TPOT and throughput per GPU.
+    Rankings and frontiers consider the points that fit. Exit code 1 when none is left.
+    """
+    from llmroof.cli.output import check_writable
+    from llmroof.render.sweep import INTERACTIVITY
+    from llmroof.search.axes import make_axes
+    from llmroof.search.sweep import chosen_columns, make_choice
+
+    path = None if output is None else Path(output)
+    form = form or (_ENDINGS.get(path.suffix.lower(), "table") if path else "table")
+    for file in filter(None, (path, Path(plot) if plot else None)):
+        check_writable(file, force=force)
+    axes = make_axes(asked)
+    choice = make_choice(where, top, by, pareto)
+    if not choice.selects and form == "table":
+        choice = make_choice(where, None, None, INTERACTIVITY)
+    wanted = chosen_columns(axes, None if columns is None else _split(columns))
+    if form == "parquet" and path is None:
+        raise InputError("Parquet is no text: name a file with -o")
+    if form in ("csv", "parquet") and plot is None:
+        return _stream(axes, choice, wanted, start, form, path)
+    return _show(axes, choice, wanted, start, form, path, force, _Chart(plot, chart, heat))
+
+
+class _Chart:
+    """The chart that is wanted beside the answer, if any."""
+
+    def __init__(self, path: str | None, kind: str, heat: str | None) -> None:
+        self.path = None if path is None else Path(path)
+        self.kind = kind
+        self.heat = _split(heat or "batch,input_len,tpot_s")
+        if len(self.heat) != 3:
+            raise InputError("--heat takes three columns: X,Y,VALUE")
+
+    def draw(self, rows: list[dict[str, Any]]) -> None:
+        """Write it."""
+        if self.path is None:
+            return
+        from llmroof.render.plots import frontier, heat, lines, style
+
+        style.check_path(self.path)
+        if self.kind == "heat":
+            heat.draw(rows, self.path, *self.heat)
+        elif self.kind == "batch":
+            lines.draw(rows, self.path)
+        else:
+            frontier.draw(rows, self.path, cost=self.kind == "cost")
+        click.echo(f"wrote {self.path}", err=True)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _show(
+    axes: Axes,
+    choice: Choice,
+    columns: tuple[str, ...],
+    start: int,
+    form: str,
+    path: Path | None,
+    force: bool,
+    chart: _Chart,
+) -> int:
+    """Rows that are kept in memory: for a page, a document, or a chart."""
+    from llmroof.cli.output import Target
+    from llmroof.render.sweep import plain_rows, sweep_document, sweep_page
+    from llmroof.search.sweep import STATIC, Choice, Tally, run_sweep, select
+
+    last = [Tally(axes.points)]
+    every = tuple(dict.fromkeys((*STATIC, *columns)))
+    parts, kept = [], 0
+    with _progress(axes.points) as advance:
+
+        def tell(tally: Tally) -> None:
+            last[0] = tally
+            advance(tally)
+
+        kind = Choice(choice.where) if chart.path else choice  # a chart shows the others too
+        for rows in run_sweep(axes, kind, every, start=start, tell=tell):
+            parts.append(rows)
+            kept += len(rows)
+            if kept > MAX_ROWS:
+                raise InputError(
+                    f"more than {MAX_ROWS} rows: write them with -o FILE.csv or .parquet, or "
+                    f"choose with --where, --top or --pareto"
+                )
+    tally = last[0]
+    drawn = plain_rows(parts, every) if chart.path else []
+    if chart.path and choice.selects:
+        parts = [select(parts, choice, every)]
+    whole = plain_rows(parts, every)
+    chosen = [{name: row[name] for name in columns} for row in whole]
+    Target(form, path, force).show(
+        lambda: sweep_page(axes, choice, tally, whole),
+        lambda: sweep_document(axes, tally, chosen),
+        lambda: chosen,
+    )
+    if drawn:
+        chart.draw(drawn)
+    return 0 if whole else 1
+
+
+def _stream(
+    axes: Axes, choice: Choice, columns: tuple[str, ...], start: int, form: str, path: Path | None
+) -> int:
+    """Rows written as they come; an interrupt keeps what is written."""
+    from llmroof.render.sweep import CsvWriter, ParquetWriter
+    from llmroof.search.sweep import Tally, run_sweep
+
+    make = CsvWriter if form == "csv" else ParquetWriter
+    tally = Tally(axes.points, seen=start)
+    with _destination(path) as stream:
+        writer = make(stream, columns)
+        try:
+            with _progress(axes.points) as advance:
+
+                def tell(now: Tally) -> None:
+                    nonlocal tally
+                    tally = now
+                    advance(now)
+
+                for rows in run_sweep(axes, choice, columns, start=start, tell=tell):
+                    writer.write(rows)
+        except KeyboardInterrupt:
+            writer.close()
+            raise _Stopped(tally.seen, tally.total, path) from None
+        writer.close()
+    if tally.reasons:
+        for reason, points in tally.reasons.items():
+            click.echo(f"skipped {points:,} points: {reason}", err=True)
+    if path is not None:
+        click.echo(f"wrote {tally.kept:,} of {tally.total:,} points to {path}", err=True)
+    return 0 if tally.kept else 1
+
+
+class _Stopped(click.exceptions.Exit):
+    """An interrupt: says where to go on."""
+
+    def __init__(self, seen: int, total: int, path: Path | None) -> None:
+        super().__init__(130)
+        kept = f"{path} holds what is done; " if path else ""
+        click.echo(
+            f"interrupted after {seen:,} of {total:,} points: {kept}--start {seen} goes on",
+            err=True,
+        )
+
+
+@contextmanager
+def _destination(path: Path | None) -> Iterator[Any]:
+    """The stream to write to: a draft beside the file that takes its place in the end.
+
+    A fault removes the draft; an interrupt leaves what is written.
+    """
+    if path is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        return
+    draft = path.with_name(f".{path.name[:40]}.{os.getpid()}")
+    try:
+        with draft.open("xb") as stream:
+            try:
+                yield stream
+            except _Stopped:
+                stream.close()
+                draft.replace(path)
+                raise
+        draft.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
+    """A bar on a terminal; silence in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda tally: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("points", total=total)
+        yield lambda tally: bar.update(task, completed=tally.seen)

@@ -1,0 +1,356 @@
+"""Sweeps: points equal single questions, order, pieces, choices, files, interrupts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import llmroof
+from llmroof.cli.main import cli
+from llmroof.errors import InputError, UnknownName
+from llmroof.figures import COLUMNS, more_is_better
+from llmroof.render.table import columns as json_columns
+from llmroof.search.axes import make_axes
+from llmroof.search.sweep import (
+    STATIC,
+    Choice,
+    Tally,
+    chosen_columns,
+    joined,
+    make_choice,
+    run_sweep,
+)
+
+GRID: dict[str, Any] = {
+    "gpu": ["a100", "h100"],
+    "precision": ["bf16", "w4a16"],
+    "tp": [1, 2],
+    "batch": [1, 8, 512],
+    "input_len": [128, 4096],
+}
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(cli, list(args))
+
+
+def rows(
+    question: dict[str, Any], choice: Choice | None = None, **how: Any
+) -> list[dict[str, Any]]:
+    axes = make_axes(question)
+    names = chosen_columns(axes)
+    parts = list(run_sweep(axes, choice or Choice(), names, **how))
+    whole = joined(parts, names)
+    return [
+        {"point": int(point), **{name: whole.columns[name][i] for name in names}}
+        for i, point in enumerate(whole.points)
+    ]
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, float | np.floating) and np.isnan(one):
+        return bool(np.isnan(other))
+    return bool(one == other)
+
+
+def alone(row: dict[str, Any], question: dict[str, Any]) -> Any:
+    """The question of one row, asked by itself with everything stated."""
+    names = [name for name in ("batch", "concurrency", "request_rate") if name in question]
+    asked = {name: float(row[name]) for name in (*names, "input_len", "output_len")}
+    asked |= {name: int(row[name]) for name in ("tp", "pp", "dp", "ep")}
+    asked |= {"gpu": row["hardware"], "model": row["model"]}
+    asked |= {name: row[name] for name in ("weights", "activations", "kv_cache_dtype", "engine")}
+    kept = ("prefix_hit_rate", "chunked_prefill", "speculative_tokens", "acceptance_rate", "load")
+    asked |= {name: question[name] for name in kept if name in question}
+    return llmroof.estimate(**asked)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        GRID,
+        {"gpu": ["h100", "l40s"], "batch": [4], "prefix_hit_rate": 0.5, "input_len": [512, 2000]},
+        {"gpu": "h100", "batch": [1, 7, 33], "chunked_prefill": 300, "input_len": [299, 301, 900]},
+        {"gpu": "h100", "batch": [1, 50], "speculative_tokens": 3, "acceptance_rate": 0.7},
+        {"gpu": ["h100", "a100"], "concurrency": [1, 3, 64, 500], "input_len": [100, 3000]},
+        {"gpu": "h100", "concurrency": [2, 48], "engine": ["vllm", "sglang"], "load": "burst"},
+        {"gpu": "h100", "request_rate": [0.1, 1.5], "input_len": [200, 1000]},
+        {"model": "mistral-7b", "gpu": "h100", "batch": [1, 9], "input_len": [1000, 9000]},
+    ],
+    ids=" ".join,
+)
+def test_every_point_is_the_same_question_asked_alone(question: dict[str, Any]) -> None:
+    """Bit for bit, every column."""
+    found = rows(question)
+    assert len(found) == make_axes(question).points
+    for row in found:
+        single = alone(row, question)
+        for name in row:
+            if name in COLUMNS and name not in ("usd_per_gpu_hour",):
+                expected = COLUMNS[name](single)
+                assert same(row[name], expected), (name, row[name], expected)
+
+
+@settings(max_examples=15)
+@given(piece=st.integers(1, 12), start=st.integers(0, 30))
+def test_pieces_and_starts_change_nothing(piece: int, start: int) -> None:
+    whole = rows(GRID)
+    part = rows(GRID, piece=piece, start=start)
+    assert [row["point"] for row in part] == [
+        row["point"] for row in whole if row["point"] >= start
+    ]
+    for one, other in zip(part, whole[len(whole) - len(part) :], strict=True):
+        assert all(same(one[name], other[name]) for name in one)
+
+
+def test_the_order_is_that_of_the_categories_and_then_of_the_mesh() -> None:
+    found = rows({"gpu": ["h100", "a100"], "tp": [1, 2], "batch": [2, 1], "input_len": [64, 128]})
+    assert [row["point"] for row in found] == list(range(16))
+    places = [(row["hardware"], row["tp"], row["batch"], row["input_len"]) for row in found]
+    assert places[:5] == [
+        ("h100-sxm", 1, 2, 64),
+        ("h100-sxm", 1, 2, 128),
+        ("h100-sxm", 1, 1, 64),
+        ("h100-sxm", 1, 1, 128),
+        ("h100-sxm", 2, 2, 64),
+    ]
+    assert places[8][0] == "a100-sxm-80gb"
+
+
+def test_the_columns_are_those_of_the_json() -> None:
+    static = llmroof.estimate(gpu="h100", batch=4)
+    assert [*STATIC, "defaults"] == sorted(json_columns(static), key=[*STATIC, "defaults"].index)
+    loaded = llmroof.estimate(gpu="h100", concurrency=4)
+    names = chosen_columns(make_axes({"concurrency": 4}))
+    assert set(names) | {"defaults"} == set(json_columns(loaded))
+
+
+@pytest.mark.parametrize("pareto", [("tpot_s", "output_tokens_per_s_per_gpu"),
+                                    ("ttft_s", "usd_per_million_output_tokens", "mfu_")[:2],
+                                    ("tpot_s", "ttft_s", "joule_per_output_token")])  # fmt: skip
+@pytest.mark.parametrize("piece", [1, 4, 1 << 14])
+def test_the_frontier_of_a_sweep_against_brute_force(pareto: tuple[str, ...], piece: int) -> None:
+    fit = [row for row in rows(GRID) if row["fits"]]
+
+    def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
+        signs = [-1 if more_is_better(name) else 1 for name in pareto]
+        pairs = [(s * one[n], s * other[n]) for s, n in zip(signs, pareto, strict=True)]
+        return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+    expected = {row["point"] for row in fit if not any(beats(other, row) for other in fit)}
+    found = rows(GRID, make_choice(pareto=pareto), piece=piece)
+    assert {row["point"] for row in found} == expected
+    order = [row[pareto[0]] * (-1 if more_is_better(pareto[0]) else 1) for row in found]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("piece", [1, 5, 1 << 14])
+@pytest.mark.parametrize("by", ["usd_per_million_output_tokens", "output_tokens_per_s_per_gpu"])
+def test_the_top_of_a_sweep_against_sorting(by: str, piece: int) -> None:
+    sign = -1 if more_is_better(by) else 1
+    fit = sorted((r for r in rows(GRID) if r["fits"]), key=lambda r: (sign * r[by], r["point"]))
+    found = rows(GRID, make_choice(top=4, by=by), piece=piece)
+    assert [row["point"] for row in found] == [row["point"] for row in fit[:4]]
+
+
+def test_where_keeps_what_holds() -> None:
+    kept = rows(GRID, make_choice(where="tpot_s < 10 ms and fits and hardware = 'h100-sxm'"))
+    assert kept
+    expected = [
+        row["point"]
+        for row in rows(GRID)
+        if row["tpot_s"] < 0.01 and row["fits"] and row["hardware"] == "h100-sxm"
+    ]
+    assert [row["point"] for row in kept] == expected
+
+
+def test_what_cannot_be_is_skipped_with_its_reason() -> None:
+    last: list[Tally] = []
+    found = rows(
+        {"gpu": ["a100", "h100"], "precision": ["bf16", "fp8"], "batch": [1, 2]}, tell=last.append
+    )
+    assert len(found) == 6
+    tally = last[-1]
+    assert (tally.total, tally.seen, tally.skipped) == (8, 8, 2)
+    assert any("fp8" in reason for reason in tally.reasons)
+
+
+def test_points_beyond_the_context_are_skipped() -> None:
+    last: list[Tally] = []
+    found = rows({"model": "gpt2", "gpu": "h100", "input_len": [128, 900], "output_len": 128},
+                 tell=last.append)  # fmt: skip
+    assert [row["input_len"] for row in found] == [128.0]
+    assert last[-1].skipped == 1
+
+
+def test_nothing_possible_is_a_fault() -> None:
+    with pytest.raises(llmroof.LlmroofError, match="fp8"):
+        rows({"gpu": "a100", "precision": "fp8"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top": 3}, "go together"),
+        ({"by": "tpot_s"}, "go together"),
+        ({"top": 0, "by": "tpot_s"}, "1 or more"),
+        ({"pareto": "tpot_s,hardware"}, "no numbers"),
+        ({"pareto": "tpot_s", "top": 1, "by": "tpot_s"}, "different choices"),
+    ],
+)
+def test_choices_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_choice(**options)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'tpot_s'"):
+        make_choice(pareto="tpots,ttft_s")
+    with pytest.raises(UnknownName, match="did you mean 'batch'"):
+        make_axes({"bach": 3})
+    with pytest.raises(InputError, match="different things"):
+        make_axes({"batch": 3, "concurrency": 2})
+
+
+# --- files and the command -------------------------------------------------------------
+
+
+def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    args = ("sweep", "--gpu", "h100,l40s", "-b", "1:64:x2", "--isl", "128,512")
+    for name in ("a.csv", "a.parquet"):
+        assert run(*args, "-o", str(tmp_path / name)).exit_code == 0
+    read = pandas.read_csv(tmp_path / "a.csv")
+    columnar = pandas.read_parquet(tmp_path / "a.parquet")
+    assert list(read.columns) == list(columnar.columns) == list(STATIC)
+    assert len(read) == len(columnar) == 28
+    for name in ("tpot_s", "usd_per_million_output_tokens", "kv_cache_bytes"):
+        assert read[name].tolist() == columnar[name].tolist()
+    assert read["fits"].tolist() == columnar["fits"].tolist()
+    assert read["decode_bound"].tolist() == columnar["decode_bound"].astype(str).tolist()
+    frame = llmroof.sweep(gpu=["h100", "l40s"], batch=[1, 2, 4, 8, 16, 32, 64],
+                          input_len=[128, 512])  # fmt: skip
+    assert frame["tpot_s"].tolist() == read["tpot_s"].tolist()
+
+
+def test_parts_add_up_to_the_whole(tmp_path: Path) -> None:
+    args = ("sweep", "--gpu", "h100,a100", "-b", "1:8", "--columns", "hardware,batch,tpot_s")
+    whole = run(*args, "--format", "csv").stdout.splitlines()
+    rest = run(*args, "--format", "csv", "--start", "11").stdout.splitlines()
+    assert whole[:1] + whole[12:] == rest
+    assert whole[0] == "hardware,batch,tpot_s"
+
+
+def test_an_interrupt_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import llmroof.search.sweep as module
+
+    original = module.run_sweep
+
+    def interrupted(*args: Any, **how: Any) -> Any:
+        for count, part in enumerate(original(*args, **how | {"piece": 4})):
+            if count == 2:
+                raise KeyboardInterrupt
+            yield part
+
+    monkeypatch.setattr(module, "run_sweep", interrupted)
+    path = tmp_path / "grid.csv"
+    result = run("sweep", "--gpu", "h100", "-b", "1:16", "-o", str(path))
+    assert result.exit_code == 130
+    assert "--start 8 goes on" in result.stderr
+    kept = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert [row["batch"] for row in kept] == [str(n) for n in range(1, 9)]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_fault_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    assert run("sweep", "--gpu", "nonsense", "-o", str(path)).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+    path.write_text("mine")
+    assert "--force overwrites" in run("sweep", "-o", str(path)).stderr
+    assert path.read_text() == "mine"
+
+
+def test_axes_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "axes.yaml"
+    path.write_text("gpu: [h100, a100]\nbatch: 1:4:x2\ninput_len: [64, 128]\nlimit: true\n")
+    args = ("sweep", "--axes", str(path), "--format", "csv", "--columns", "hardware,batch,limit")
+    lines = run(*args).stdout.splitlines()
+    assert len(lines) == 1 + 2 * 3 * 2
+    assert lines[1] == "h100-sxm,1,true"
+    assert len(run(*args, "--gpu", "h200").stdout.splitlines()) == 1 + 3 * 2
+    path.write_text("gpu: {a: b}\n")
+    assert "a value or a list" in run(*args).stderr
+    path.write_text("gpus: [h100]\n")
+    assert "did you mean 'gpu'" in run(*args).stderr
+    path.write_text("batch: 9:1\n")
+    assert "runs backwards" in run(*args).stderr
+
+
+def test_the_page_and_the_document() -> None:
+    args = ("sweep", "--gpu", "h100,mi300x", "-b", "1:64:x2", "--tp", "1,2")
+    page = run(*args)
+    assert page.exit_code == 0
+    assert "28 points, 28 fit" in page.stdout
+    assert "Pareto frontier" in page.stdout
+    assert max(map(len, page.stdout.splitlines())) <= 80
+    found = json.loads(run(*args, "--format", "json", "--top", "3", "--by", "tpot_s").stdout)
+    assert found["schema"] == "llmroof.sweep/1"
+    assert found["points"] == 28
+    assert len(found["rows"]) == 3
+    assert set(STATIC) == set(found["rows"][0])
+
+
+def test_no_point_left_is_a_no() -> None:
+    result = run("sweep", "--gpu", "h100", "-b", "1,2", "--where", "tpot_s < 1 us")
+    assert result.exit_code == 1
+    assert "No point is left" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--where", "__import__('os')"), "there is no column '__import__'"),
+        (("--columns", "tpot"), "did you mean 'tpot_s'"),
+        (("--format", "parquet"), "name a file with -o"),
+        (("--pareto", "hardware,tpot_s"), "holds no numbers"),
+        (("--gpu", "h100,,a100"), "empty name"),
+        (("--chart", "heat", "--heat", "a,b"), "three columns"),
+    ],
+)
+def test_faults_of_the_command(args: tuple[str, ...], message: str) -> None:
+    result = run("sweep", *args)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("frontier.png", ("--gpu", "h100,mi300x", "-b", "1:64:x2", "--tp", "1,2")),
+        ("cost.svg", ("--gpu", "h100,mi300x", "-c", "1:64:x2", "--chart", "cost")),
+        (
+            "batch.png",
+            ("--gpu", "h100,l40s", "-b", "1:1024:x2", "--isl", "256", "--chart", "batch"),
+        ),
+        ("heat.pdf", ("--gpu", "h100", "-b", "1:64:x2", "--isl", "64:512:x2", "--chart", "heat")),
+    ],
+)
+def test_charts_are_written_and_repeat(tmp_path: Path, name: str, args: tuple[str, ...]) -> None:
+    path, again = tmp_path / name, tmp_path / f"again-{name}"
+    for file in (path, again):
+        result = run("sweep", *args, "--plot", str(file))
+        assert result.exit_code == 0, result.output
+    assert path.stat().st_size > 5_000
+    assert path.read_bytes() == again.read_bytes()
