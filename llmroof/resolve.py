@@ -21,7 +21,7 @@ from llmroof.models.quantized import quantized
 from llmroof.operators import Execution, Number, Plan
 from llmroof.operators.execution import ATTENTION, FUSION
 from llmroof.specs.hardware import Hardware, load_hardware
-from llmroof.specs.precision import Precision
+from llmroof.specs.precision import Precision, number_format
 
 #: the two 16-bit formats, either of which a checkpoint can be run in
 _SIXTEEN: Final = ("bf16", "fp16")
@@ -74,8 +74,8 @@ def deploy(
         gpu if isinstance(gpu, Hardware) else load_hardware(DEFAULTS["gpu"] if gpu is None else gpu)
     )
     chosen, notes = resolve_precision(loaded, hardware, precision)
-    chosen = chosen.with_parts(weights, activations, kv_cache_dtype)
-    require_support(hardware, chosen)
+    chosen = _with_activations(chosen.with_parts(weights, None, kv_cache_dtype), activations)
+    require_support(hardware, chosen, {tensor.role for tensor, _ in loaded.tensors()})
     rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
     if kv_cache_dtype is None and rules.kv_cache and chosen.activations.quantized:
         chosen = chosen.with_parts(kv_cache=rules.kv_cache)
@@ -85,6 +85,9 @@ def deploy(
     _one_of("all_reduce", all_reduce, (AUTO, *ALL_REDUCE))
     plan = make_plan(num_gpus, tp, pp, dp, ep)
     check_plan(loaded, plan)
+    speculation = speculate(speculative_tokens, acceptance_rate, draft_model)
+    if speculation is not None and speculation.draft is not None:
+        check_plan(speculation.draft, plan)
     _amount("price", price, "USD per GPU-hour")
     _amount("power", power, "watts per GPU")
     listed = hardware.price.usd_per_hour if hardware.price else None
@@ -96,10 +99,24 @@ def deploy(
         None if limit else load_calibration(),
         listed if price is None else price,
         DEFAULTS["engine"] if engine is None else engine,
-        speculate(speculative_tokens, acceptance_rate, draft_model),
+        speculation,
         power,
     )
     return deployment, notes
+
+
+def _with_activations(precision: Precision, name: str | None) -> Precision:
+    """The precision with its activations named anew: 16 bits also change the base."""
+    if name is None:
+        return precision
+    wanted = number_format(name)
+    if wanted.bits > precision.base.bits:
+        raise InputError(
+            f"activations in {wanted.id} need weights in {wanted.id}: use --precision {wanted.id}"
+        )
+    if not wanted.quantized and wanted != precision.base:
+        precision = precision.on_base(wanted.id)
+    return precision.with_parts(activations=wanted.id)
 
 
 def speculate(

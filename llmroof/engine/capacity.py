@@ -93,7 +93,7 @@ def _one_stage(
     plan = run.plan
     last = any(block is model.head for block, _ in model.parts())
     capacity = hardware.memory.usable
-    reserved = capacity * (1 - rules.utilization)
+    reserved = capacity - capacity * rules.utilization
     weights = model.weights_bytes(run.precision, plan)
     context = input_len + output_len
     per_sequence = _cache(model, run, context)
@@ -117,7 +117,10 @@ def _one_stage(
         fits=total <= capacity,
         max_batch=plan.dp
         * _largest_batch(free, per_sequence + logits, per_token, input_len, rules.chunk_tokens),
-        max_context=_largest_context(model, run, (free - activations) / np.maximum(local, 1.0)),
+        max_context=np.minimum(
+            _largest_context(model, run, (free - activations) / np.maximum(local, 1.0)),
+            np.inf if model.max_context is None else model.max_context,
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from llmroof.engine.capacity import MemoryEstimate
 from llmroof.engine.cost import price
 from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.estimate import Estimate, decode_phase, memory_of
@@ -70,7 +71,7 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
         work,
         prefill,
         decode,
-        memory_of(deployment, work),
+        _memory(deployment, work, steady),
         serving,
         price(
             deployment,
@@ -82,6 +83,12 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
         steady,
         load,
     )
+
+
+def _memory(deployment: Deployment, work: Workload, steady: Steady) -> MemoryEstimate:
+    """Memory with the running sequences; what fits is what the engine's KV pool holds."""
+    found = memory_of(deployment, work)
+    return replace(found, fits=steady.slots >= 1, max_batch=steady.slots)
 
 
 def served(load: Load, steady: Steady, devices: int) -> ServingEstimate:
@@ -125,8 +132,9 @@ def serve_rate(deployment: Deployment, load: Load, rate: Number) -> tuple[Steady
     wait = busy * steady.prefill / (2 * (1 - busy))
     ttft = steady.prefill + steady.lag + wait
     steady = replace(steady, ttft=ttft, interference=wait, running=running)
-    in_flight = rate * (ttft + (load.output_len - 1) * steady.tpot)
-    return replace(steady, requests_per_s=rate), replace(load, concurrency=in_flight)
+    done = np.minimum(rate, top)[()]  # what is beyond capacity is not served
+    in_flight = done * (ttft + (load.output_len - 1) * steady.tpot)
+    return replace(steady, requests_per_s=done), replace(load, concurrency=in_flight)
 
 
 def _last_axis(load: Load, running: Number) -> Load:

@@ -92,10 +92,15 @@ def limit(operator: Operator, hardware: Hardware) -> Times:
     return Times(compute, memory, network, 0.0, longest)
 
 
-def require_support(hardware: Hardware, precision: Precision) -> None:
-    """Raise Unsupported, with the ways out, when a number format has no arithmetic here."""
+def require_support(
+    hardware: Hardware, precision: Precision, roles: Iterable[str] = ("mlp",)
+) -> None:
+    """Raise Unsupported, with the ways out, when a number format has no arithmetic here.
+
+    `roles` are those of the model's weights: each may be multiplied in another format.
+    """
     used = {precision.base.compute} | {
-        precision.compute(role) for role in ("mlp", *precision.roles)
+        precision.compute(role) for role in (*roles, *precision.roles)
     }
     for compute in sorted(used - set(hardware.compute)):
         raise Unsupported(_no_arithmetic(hardware, compute, precision))
