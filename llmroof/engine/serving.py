@@ -25,6 +25,7 @@ from typing import Final
 import numpy as np
 
 from llmroof.calibration.load import EngineRules
+from llmroof.engine.capacity import memory
 from llmroof.engine.deployment import Deployment
 from llmroof.engine.passes import per_rank
 from llmroof.engine.phases import PhaseEstimate, run_phase, slowest_stage
@@ -85,6 +86,8 @@ def kv_slots(deployment: Deployment, load: Load) -> Number:
     """
     rules, run = deployment.rules, deployment.run
     capacity = deployment.hardware.memory.usable
+    if not rules.overhead:  # nothing measured: room for activations is computed
+        return _room(deployment, load)
     held = load.input_len + load.output_len * rules.held_output
     if rules.block_tokens > 1:
         held = np.ceil(held / rules.block_tokens) * rules.block_tokens
@@ -95,6 +98,22 @@ def kv_slots(deployment: Deployment, load: Load) -> Number:
         per_sequence = stage.kv_cache_bytes(held, run.precision, run.plan.tp)
         slots = np.minimum(slots, np.floor(pool / np.maximum(per_sequence, 1.0)))
     return np.maximum(slots, 0.0)
+
+
+def _room(deployment: Deployment, load: Load) -> Number:
+    """Sequences of one rank that fit beside weights, activations and a draft model."""
+    guess = deployment.speculation
+    found = memory(
+        deployment.model,
+        deployment.run,
+        deployment.hardware,
+        deployment.rules,
+        batch=1.0,
+        input_len=load.input_len,
+        output_len=load.output_len,
+        draft=guess.draft if guess else None,
+    )
+    return found.max_batch / deployment.run.plan.dp
 
 
 def serve(deployment: Deployment, load: Load) -> Steady:
