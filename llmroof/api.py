@@ -15,6 +15,7 @@ from llmroof.engine.loaded import estimate_load
 from llmroof.engine.network import domains, reach
 from llmroof.engine.plans import growing_plans
 from llmroof.engine.serving import LOADS, Load
+from llmroof.engine.sharding import remarks
 from llmroof.errors import InputError
 from llmroof.models.model import Model
 from llmroof.operators import Number
@@ -66,6 +67,7 @@ def estimate(
     if all(options.get(name) is None for name in ("num_gpus", "tp", "pp", "dp", "ep")):
         deployment, found = smallest_plan(deployment, work)
         notes = (*notes, *found)
+    notes = (*notes, *remarks(deployment.model, deployment.run.plan))
     if concurrency is None and request_rate is None:
         result = estimate_grid(deployment, work)
     else:

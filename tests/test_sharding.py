@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 from builders import dense, device
 
+import llmroof
 from llmroof.calibration.load import load_engine
 from llmroof.engine.capacity import memory
 from llmroof.engine.plans import fault
@@ -170,3 +171,11 @@ def test_more_devices_never_need_more_memory_each(name: str) -> None:
         ):
             if not fault(model, grown):
                 assert need(grown) <= need(plan) * (1 + 1e-12), (plan, grown)
+
+
+def test_answers_say_what_stands_on_several_devices() -> None:
+    shared = llmroof.estimate(model="qwen2.5-7b", gpu="h100", tp=28)
+    assert "4 KV heads on tp=28: each stands on 7 GPUs" in shared.notes
+    latent = llmroof.estimate(model="deepseek-v3", gpu="h200", tp=8)
+    assert "the latent KV cache of MLA stands whole on each of tp=8 GPUs" in latent.notes
+    assert llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=8).notes == ()

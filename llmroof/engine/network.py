@@ -7,7 +7,7 @@ other domains over its own share of the outer link. A bridge that joins fewer de
 than a host has (NVLink pairs) is the inner level up to one host, with PCIe outside;
 beyond the host PCIe is the inner level and the network the outer one.
 Sources: Thakur et al. 2005, sections 3-4 (ring); Sanders et al. 2009 (double tree);
-Klenk et al. 2020, section 4 (reduction in the switch); NCCL documentation on hierarchical
+Klenk et al. 2020 (reduction in the switch); NCCL documentation on hierarchical
 collectives; DeepSeek-V3 report, section 3.2.2 (node-limited all-to-all).
 """
 

@@ -16,7 +16,7 @@ def prefill_pass(work: Workload, plan: Plan) -> tuple[Step, Schedule]:
     at the mean of the tokens that came before. A pipeline of pp stages cuts the batch
     into m = min(sequences, pp) micro-batches that follow each other through the stages;
     chunks of a prompt follow each other too, as each stage has the keys of those before
-    (Huang et al. 2019, GPipe, section 2.3; Agrawal et al. 2024, Sarathi-Serve, 4.3).
+    (Huang et al. 2019, GPipe, section 2.3; Agrawal et al. 2024, Sarathi-Serve).
     """
     local = per_rank(work.batch, plan)
     together = 1.0 if plan.pp == 1 else np.minimum(local, plan.pp)

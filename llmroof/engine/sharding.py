@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from llmroof.blocks.attention import Attention
+from llmroof.blocks.latent import LatentAttention
 from llmroof.models.model import Model
 from llmroof.operators import Plan
 
@@ -63,3 +65,21 @@ def replicated(model: Model, plan: Plan) -> dict[str, float]:
         if surplus > 0:
             found[holding.name] = found.get(holding.name, 0.0) + surplus
     return found
+
+
+def remarks(model: Model, plan: Plan) -> tuple[str, ...]:
+    """What a plan holds several times that people expect to be split, in words."""
+    found = {
+        block.kv_heads
+        for block, _ in model.parts()
+        if isinstance(block, Attention) and block.kv_heads < plan.tp
+    }
+    heads = tuple(
+        f"{count} KV head{'s' if count > 1 else ''} on tp={plan.tp}: each stands on "
+        f"{plan.tp / count:g} GPUs"
+        for count in sorted(found)
+    )
+    latent = any(isinstance(block, LatentAttention) for block, _ in model.parts())
+    if plan.tp > 1 and latent:
+        return (*heads, f"the latent KV cache of MLA stands whole on each of tp={plan.tp} GPUs")
+    return heads

@@ -128,15 +128,17 @@ def price_basis(estimate: Estimate) -> tuple[str, str | None]:
 
 def power_basis(estimate: Estimate) -> tuple[str, str | None]:
     """The power that joules are counted with, and where it comes from."""
-    deployment = estimate.deployment
+    deployment, watts = estimate.deployment, estimate.cost.watts
     hardware = deployment.hardware
+    together = f", {watts:g} W in all" if deployment.num_gpus > 1 and watts is not None else ""
     if deployment.watts is not None:
-        return f"joules at {deployment.watts:g} W per GPU, as given", None
+        return f"joules at {deployment.watts:g} W per GPU{together}, as given", None
     if hardware.tdp is None:
         missing = f"the profile of {hardware.id} states no 'power.tdp'"
         return f"no joules: {missing}; --power WATTS gives one", None
     return (
-        f"joules at the power limit of {hardware.tdp:g} W per GPU all the time: an upper bound",
+        f"joules at the power limit of {hardware.tdp:g} W per GPU{together}, all the time: "
+        f"an upper bound",
         cite(hardware.source("power.tdp")),
     )
 
