@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmroof.blocks.base import Block
 from llmroof.calibration.load import EngineRules, load_calibration, load_engine
 from llmroof.engine.deployment import Deployment, Speculation
 from llmroof.engine.network import ALL_REDUCE, AUTO
@@ -56,6 +57,7 @@ def deploy(
     fusion: str = "fused",
     all_reduce: str = AUTO,
     kv_cache: bool = True,
+    routing_skew: float = 0.0,
     gpu_memory_utilization: float | None = None,
     max_num_batched_tokens: int | None = None,
     max_num_seqs: int | None = None,
@@ -83,6 +85,10 @@ def deploy(
     _one_of("attention", attention, ATTENTION)
     _one_of("fusion", fusion, FUSION)
     _one_of("all_reduce", all_reduce, (AUTO, *ALL_REDUCE))
+    if not 0 <= routing_skew <= 4:
+        raise InputError(f"routing_skew must be 0 to 4, not {routing_skew:g}")
+    if attention == "naive" and any(_always_flash(block) for block, _ in loaded.parts()):
+        notes = (*notes, "--attention naive holds for softmax attention over full keys only")
     plan = make_plan(num_gpus, tp, pp, dp, ep)
     check_plan(loaded, plan)
     speculation = speculate(speculative_tokens, acceptance_rate, draft_model)
@@ -94,7 +100,7 @@ def deploy(
     deployment = Deployment(
         loaded,
         hardware,
-        Execution(chosen, plan, attention, fusion, kv_cache, all_reduce=all_reduce),
+        Execution(chosen, plan, attention, fusion, kv_cache, routing_skew, all_reduce),
         rules,
         None if limit else load_calibration(),
         listed if price is None else price,
@@ -103,6 +109,11 @@ def deploy(
         power,
     )
     return deployment, notes
+
+
+def _always_flash(block: Block) -> bool:
+    """True for blocks with a cache whose kernels keep their scores on chip in any case."""
+    return bool(block.cache()) and block.kind != "attention"
 
 
 def _with_activations(precision: Precision, name: str | None) -> Precision:

@@ -101,7 +101,8 @@ class Head(Block):
     @property
     def linear(self) -> Linear:
         """The vocabulary projection."""
-        return Linear("lm_head", self.width or self.hidden, self.vocab, "lm_head", bias=self.bias)
+        role = "embedding" if self.tied else "lm_head"  # a tied head is stored as the table is
+        return Linear("lm_head", self.width or self.hidden, self.vocab, role, bias=self.bias)
 
     def tensors(self) -> tuple[Tensor, ...]:
         norms = small_tensors(Norm(self.hidden, self.norms, self.norm_bias).parameters)

@@ -28,7 +28,7 @@ from llmroof.operators import (
     matmul,
     tokens,
 )
-from llmroof.operators.collective import all_reduce, all_to_all
+from llmroof.operators.collective import all_gather, all_reduce, all_to_all
 
 
 def distinct_experts(
@@ -36,13 +36,18 @@ def distinct_experts(
 ) -> Number:
     """Expected number of different experts that `step_tokens` tokens touch.
 
-    `skew` is the exponent s of a Zipf law, popularity ~ 1/rank^s; 0 is even routing.
+    `skew` is the exponent s of a Zipf law, popularity ~ 1/rank^s; 0 is even routing. A
+    token picks exactly `top_k` experts: what the most popular ones cannot take (no
+    expert is picked twice) falls to the others.
     """
     if not skew:
         return experts * (1 - (1 - top_k / experts) ** step_tokens)
-    rank = np.arange(1, int(experts) + 1)
-    share = rank**-skew / np.sum(rank**-skew)
-    chosen = np.minimum(top_k * share, 1.0)
+    rank = np.arange(1.0, experts + 1.0)
+    share = rank**-skew
+    left = np.cumsum(share[::-1])[::-1]  # of this expert and all less popular ones
+    scale = (top_k - rank + 1) / left  # if every more popular one is picked for sure
+    sure = int(np.argmax(scale * share <= 1.0))
+    chosen = np.where(rank <= sure, 1.0, np.minimum(scale[sure] * share, 1.0))
     missed = (1 - chosen) ** np.asarray(step_tokens, float)[..., None]
     return np.sum(1 - missed, axis=-1)
 
@@ -187,7 +192,7 @@ class MoE(Block):
         )
 
     def _exchange(self, name: str, rows: Number, run: Execution) -> tuple[Operator, ...]:
-        """Tokens to the devices of their experts and back, once per device that has one.
+        """Tokens to the devices of their experts and back, once per device that has a part.
 
         Needed only where ranks hold different tokens (dp > 1); each of the tp devices
         of a rank sends its share of the rank's tokens.
@@ -196,12 +201,18 @@ class MoE(Block):
         if plan.dp == 1:
             return ()
         width = (self.latent or self.hidden) * run.precision.base.bytes
-        places = distinct_experts(plan.ep, 1, self.used) if plan.ep > 1 else plan.dp
+        places = distinct_experts(plan.ep, 1, self.used) * plan.expert_tp
         return all_to_all(name, rows / plan.tp * places * width, plan.tp * plan.dp)
 
     def _sum(self, rows: Number, run: Execution) -> tuple[Operator, ...]:
-        """Partial results of the tp devices added up (dispatch and combine do it under dp)."""
+        """Results of the tp devices of a rank brought together.
+
+        Partial sums are added up; under dp the combine has done so for the routed experts,
+        and each device only lacks the other devices' tokens.
+        """
         message = rows * (self.hidden * run.precision.base.bytes)
+        if run.plan.dp > 1 and not self.shared:
+            return all_gather("moe_all_gather", message, run.plan.tp)
         return all_reduce("moe_all_reduce", message, run.plan.tp)
 
     def workspace(self, plan: Plan) -> float:

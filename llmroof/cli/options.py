@@ -41,7 +41,8 @@ def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
 
 #: options whose default stands in the signature of `llmroof.estimate`
 _DEFAULTED: Final = (
-    "limit", "attention", "fusion", "all_reduce", "load", "random_lengths", "prefix_hit_rate",
+    "limit", "attention", "fusion", "all_reduce", "routing_skew", "load", "random_lengths",
+    "prefix_hit_rate",
 )  # fmt: skip
 _DEGREE: Final = click.IntRange(min=1, max=65536)
 
@@ -183,6 +184,12 @@ QUESTION: Final = {
         "--all-reduce",
         type=click.Choice(["auto", "ring", "tree", "one-shot", "switch"]),
         help="How partial sums of tensor parallel devices are added up.  [default: auto]",
+    ),
+    "routing_skew": _option(
+        "--routing-skew",
+        type=float,
+        metavar="S",
+        help="Popularity of experts falls as 1/rank^S (Zipf).  [default: 0, even routing]",
     ),
     "no_kv_cache": _option(
         "--no-kv-cache", is_flag=True, help="Recompute the whole context in every step."

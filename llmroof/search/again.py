@@ -29,7 +29,7 @@ Change = Mapping[str, Any]
 
 _DEGREES: Final = ("tp", "pp", "dp", "ep")
 _LENGTHS: Final = ("input_len", "output_len", "prefix_hit_rate")
-_RUN: Final = ("attention", "fusion", "kv_cache")
+_RUN: Final = ("attention", "fusion", "kv_cache", "routing_skew", "all_reduce")
 _RULES: Final = {"max_num_seqs": "max_num_seqs", "max_num_batched_tokens": "chunk_tokens"}
 
 
