@@ -147,9 +147,17 @@ def smallest_plan(deployment: Deployment, work: Workload) -> tuple[Deployment, t
     most = int(min(_MAX_GPUS, reach(hardware)))
     for plan in growing_plans(deployment.model, most, max(domains(hardware), default=1)):
         candidate = replace(deployment, run=replace(deployment.run, plan=plan))
-        if np.all(memory_of(candidate, work).fits):
+        memory = memory_of(candidate, work)
+        if np.all(memory.fits):
             degrees = f"tp={plan.tp}" + (f", pp={plan.pp}" if plan.pp > 1 else "")
-            note = f"{plan.num_gpus} GPUs ({degrees}): the fewest of 1, 2, 4 ... that hold it"
+            what = (
+                "that hold it"
+                if np.ndim(memory.fits) == 0
+                else (
+                    "that hold the largest point; ask points alone or give num_gpus for the others"
+                )
+            )
+            note = f"{plan.num_gpus} GPUs ({degrees}): the fewest of 1, 2, 4 ... {what}"
             return candidate, (note,) if plan.num_gpus > 1 else ()
     return deployment, ()
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,13 @@ PLAN = ["num_gpus", "tp", "pp", "dp", "ep"]
 
 def run(*args: str, env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(cli, list(args), env=env)
+
+
+def ok(*args: str) -> str:
+    """Standard output of a command that answers."""
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def document(*args: str, code: int = 0) -> Any:
@@ -375,3 +383,43 @@ def test_a_windowed_model_keeps_its_window_only(tmp_path: Path) -> None:
     ]
     text = run("explain", "--model", str(spec), "--section", "kv").stdout
     assert "min(1,024 + 256, 100)" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("flag", "values", "head"),
+    [("--concurrency", "1,8", "in flight"), ("--request-rate", "1,2.5", "req/s")],
+)
+def test_a_range_of_loads_is_a_table(flag: str, values: str, head: str) -> None:
+    text = ok("estimate", "--gpu", "h100", flag, values)
+    header, *rows = text.splitlines()[1:4]
+    assert header.startswith("  GPUs")
+    assert head in header
+    assert [row.split()[1] for row in rows] == values.split(",")
+
+
+def test_rates_beyond_capacity_are_told() -> None:
+    assert "largest sustainable rate" in ok("estimate", "--gpu", "h100", "-r", "1,5000")
+    assert "largest sustainable rate" not in ok("estimate", "--gpu", "h100", "-r", "1,2")
+
+
+def test_a_load_is_headed_as_one_and_its_parts_add_up() -> None:
+    text = ok("estimate", "--gpu", "h100", "--concurrency", "64", "--engine", "vllm")
+    assert "64 requests in flight (closed load)" in text
+    said = " ".join(text.partition("under load: ")[2].partition("  fits:")[0].split())
+    ttft, tpot = said.split("; ")
+    for parts, row in ((ttft, "TTFT"), (tpot, "TPOT")):
+        times = re.findall(r"([\d.]+) (ms|us|s)\b", parts)
+        total = sum(float(n) * {"s": 1.0, "ms": 1e-3, "us": 1e-6}[unit] for n, unit in times)
+        number, unit = re.search(rf"{row} +([\d.]+) (ms|s)", text).groups()  # type: ignore[union-attr]
+        assert total == pytest.approx(float(number) * {"s": 1.0, "ms": 1e-3}[unit], rel=0.01)
+    assert "5 requests/s (Poisson)" in ok("estimate", "--gpu", "h100", "--request-rate", "5")
+
+
+def test_a_range_says_how_many_gpus_and_why() -> None:
+    arguments = ("estimate", "--gpu", "h100", "--model", "llama-3.1-70b", "--batch", "1,8,64")
+    text = ok(*arguments)
+    assert text.splitlines()[2].split()[0] == "4"
+    assert "hold the largest point" in text
+    result = run(*arguments, "--format", "csv")
+    assert "note: 4 GPUs (tp=4)" in result.stderr
+    assert {row["num_gpus"] for row in csv.DictReader(io.StringIO(result.stdout))} == {"4"}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
 from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.render.basis import NOTHING, arithmetics, basis, defaults_sentence, price_basis
 from llmroof.render.flags import command, flags
-from llmroof.render.page import Grid, Item, Line, Page, grid, heading, page
+from llmroof.render.page import Grid, Item, Line, Page, fits, grid, heading, page
 from llmroof.render.record import shape
 from llmroof.render.why import phase_sentence, ridge_sentence
 from llmroof.search.again import at_limit
@@ -18,6 +20,10 @@ from llmroof.search.levers import levers, more_at_once, ways_out
 #: the options of the question as they were given
 Asked: TypeAlias = Mapping[str, Any]
 _LEVERS_SHOWN: Final = 3
+_COLUMN_NAMES: Final = {"concurrency": "in flight", "request_rate": "req/s"}
+_USUAL_WIDTH: Final = 80
+#: two rates that differ by less are the same
+_ROUNDING: Final = 1e-6
 
 
 def estimate_page(estimate: Estimate, asked: Asked = NOTHING) -> Page:
@@ -30,6 +36,7 @@ def estimate_page(estimate: Estimate, asked: Asked = NOTHING) -> Page:
         [
             *title(estimate),
             answer(estimate),
+            *load_sentences(estimate),
             Line(memory_sentence(estimate), hang=2),
             Line(""),
             why(estimate),
@@ -47,10 +54,50 @@ def title(estimate: Estimate) -> list[Item]:
     return [
         deployment_line(estimate),
         Line(
-            f"batch {work.batch:,.0f}, {work.input_len:,.0f} tokens in, "
-            f"{work.output_len:,.0f} tokens out per sequence"
+            f"{arrivals(estimate)}, {tokens(work.input_len)} in, "
+            f"{tokens(work.output_len)} out per sequence"
         ),
         Line(""),
+    ]
+
+
+def tokens(number: float) -> str:
+    """`1 token`, `256 tokens`."""
+    return f"{number:,.0f} token{'' if number == 1 else 's'}"
+
+
+def arrivals(estimate: Estimate) -> str:
+    """What comes: a static batch, requests in flight, or a stream of them."""
+    load, steady = estimate.load, estimate.steady
+    if load is None or steady is None:
+        return f"batch {estimate.workload.batch:,.0f}"
+    if load.kind == "poisson":
+        return f"{steady.requests_per_s:.4g} requests/s (Poisson)"
+    return f"{load.concurrency:,.0f} requests in flight ({load.kind} load)"
+
+
+def load_sentences(estimate: Estimate) -> list[Item]:
+    """What TTFT and TPOT are made of under a load; nothing for a static batch."""
+    steady, load = estimate.steady, estimate.load
+    if steady is None or load is None:
+        return []
+    parts = (
+        ("its own prefill", steady.prefill),
+        ("prefill of others before it", steady.interference),
+        ("the engine's lag", steady.lag),
+        ("waiting for memory", steady.memory_wait),
+    )
+    ttft = " + ".join(f"{units.show(time, 's')} {what}" for what, time in parts if time > 0)
+    others = max(float(steady.tpot - steady.step), 0.0)
+    running = f"{steady.running:.3g} running"
+    if load.kind == "poisson":
+        running += f" of {load.concurrency:.3g} in flight on average"
+    return [
+        Line(
+            f"  under load: TTFT = {ttft}; TPOT = {units.show(steady.step, 's')} decode step "
+            f"({running}) + {units.show(others, 's')} prefill of others between two tokens",
+            hang=2,
+        )
     ]
 
 
@@ -212,19 +259,40 @@ def sweep_page(estimate: Estimate, asked: Asked) -> Page:
     """One row per point."""
     from llmroof.render.table import rows
 
-    header = ("batch", "in", "out", "TTFT", "TPOT", "tokens/s", "USD/M out", "decode", "fits")
-    body = [_sweep_row(row) for row in rows(estimate)]
+    at_once = _at_once(estimate)
+    header = ("GPUs", _COLUMN_NAMES.get(at_once, at_once), "in", "out", "TTFT", "TPOT")
+    header += ("tok/s", "USD/M out", "decode", "fits")
+    body = [_sweep_row(row, at_once) for row in rows(estimate)]
     said = [line["text"] for line in basis(estimate, asked) if line["source"] is None]
-    notes = [Line(f"- {text}", hang=2) for text in said]
-    return page(
-        [deployment_line(estimate), grid(header, body, ">" * len(header)), Line(""), *notes]
-    )
+    notes = [Line(f"- {text}", hang=2) for text in (*said, *_beyond(estimate, asked))]
+    table = grid(header, body, ">" * len(header))
+    if not fits(table, _USUAL_WIDTH):
+        table = table._replace(gap=1)
+    return page([deployment_line(estimate), table, Line(""), *notes])
 
 
-def _sweep_row(row: dict[str, Any]) -> tuple[str, ...]:
+def _at_once(estimate: Estimate) -> str:
+    """The column that tells how much is asked together."""
+    if estimate.load is None:
+        return "batch"
+    return "request_rate" if estimate.load.kind == "poisson" else "concurrency"
+
+
+def _beyond(estimate: Estimate, asked: Asked) -> list[str]:
+    """A remark where more requests were asked for than can be finished."""
+    wanted = asked.get("request_rate")
+    if wanted is None or estimate.steady is None:
+        return []
+    if np.max(wanted) <= np.max(estimate.steady.requests_per_s) * (1 + _ROUNDING):
+        return []
+    return ["rates beyond what can be finished are shown at the largest sustainable rate"]
+
+
+def _sweep_row(row: dict[str, Any], at_once: str) -> tuple[str, ...]:
     cost = row["usd_per_million_output_tokens"]
     return (
-        f"{row['batch']:,}",
+        f"{row['num_gpus']:,}",
+        f"{row[at_once]:,}" if isinstance(row[at_once], int) else f"{row[at_once]:.4g}",
         f"{row['input_len']:,}",
         f"{row['output_len']:,}",
         units.show(row["ttft_s"], "s"),

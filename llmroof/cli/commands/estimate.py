@@ -42,6 +42,9 @@ def command(asked: dict[str, Any], target: Target) -> int:
         return table(result)
 
     target.show(page, document, rows)
+    if target.format in ("csv", "markdown"):  # rows have no place for a sentence
+        for note in result.notes:
+            click.echo(f"note: {note}", err=True)
     import numpy as np
 
     return 0 if np.any(result.fits) else 1
