@@ -35,7 +35,8 @@ class PhaseEstimate:
     """One pass, prefill or one decode step. FLOP and bytes are of the whole deployment.
 
     `mfu` is useful FLOP over what the devices could have done in `time`, `mbu` the
-    necessary bytes over what memory could have moved; both are at most 1.
+    necessary bytes over what memory could have moved; both are at most 1. The times of
+    `operators` are those of `rounds` passes, all that the schedule waits for.
     """
 
     flop: Number
@@ -49,6 +50,7 @@ class PhaseEstimate:
     mbu: Number
     times: Times
     operators: tuple[OperatorCost, ...]
+    rounds: Number = 1.0
 
     @property
     def bound(self) -> Number:
@@ -123,6 +125,7 @@ def run_phase(
         mbu=floor.memory * busy,
         times=times,
         operators=costs,
+        rounds=rounds,
     )
 
 

@@ -12,7 +12,8 @@ from llmroof.engine.phases import OperatorCost, PhaseEstimate
 from llmroof.operators import Step as Pass
 from llmroof.render.basis import cite
 from llmroof.render.derive import Quantity, Section, Step, identifier, number, same, unique
-from llmroof.render.page import Grid, Line, grid
+from llmroof.render.explain_times import network_items, reached, rows, sum_step, time_table
+from llmroof.render.page import Line
 
 _MATMUL = "m tokens through a k × n matrix"
 _PARTS = (
@@ -47,8 +48,10 @@ def decode_section(estimate: Estimate) -> Section:
 def _section(name: str, title: str, words: str, estimate: Estimate, work: Pass) -> Section:
     phase: PhaseEstimate = getattr(estimate, name)
     flops = flop_steps(phase, work)
-    items: list[Any] = [Line(words, hang=2), operator_table(phase), *flops]
+    taken = rows(phase, estimate)
+    items: list[Any] = [Line(words, hang=2), time_table(taken, phase), *flops]
     items += [*_totals(phase, flops), *_roof(phase, estimate), *_time(phase, estimate)]
+    items += [*reached(taken, estimate), *network_items(phase, estimate)]
     return Section(name, title, tuple(items))
 
 
@@ -83,26 +86,6 @@ def _flop_step(cost: OperatorCost, work: Pass) -> Step:
         return Step(operator.name, formula, given | count, result)
     given = {"FLOP_per_run": number(operator.flop, "FLOP")}
     return Step(operator.name, "FLOP_per_run * layers", given | count, result)
-
-
-def operator_table(phase: PhaseEstimate) -> Grid:
-    """Every operator that counts: FLOP, bytes, and the time at each roof."""
-    rows = []
-    for cost in phase.operators:
-        operator, limit = cost.operator, cost.limit
-        if float(operator.flop) or float(operator.network_bytes):
-            rows.append(
-                (
-                    operator.name,
-                    units.show(float(operator.flop * operator.count), "FLOP"),
-                    units.show(float(operator.bytes * operator.count), "B"),
-                    units.show(float(limit.compute), "s"),
-                    units.show(float(limit.memory), "s"),
-                    units.show(float(cost.times.total), "s"),
-                )
-            )
-    header = ("operator", "FLOP", "bytes", "FLOP/peak", "bytes/bandw.", "taken")
-    return grid(header, rows)
 
 
 def _totals(phase: PhaseEstimate, flops: Sequence[Step]) -> list[Step]:
@@ -181,16 +164,16 @@ def _time(phase: PhaseEstimate, estimate: Estimate) -> list[Any]:
     limits = [c.limit for c in phase.operators]
     compute = sum(float(limit.compute) for limit in limits)
     memory = sum(float(limit.memory) for limit in limits)
-    found: list[Any] = [
-        Line(
-            f"  at the limit = each operator's longest time, added up = "
-            f"{units.show(float(phase.roofline_time), 's', 4)}",
-            hang=4,
-        )
-    ]
+    limit = units.show(float(phase.roofline_time), "s", 4)
+    rest = " (one after the other, added up)"
+    found: list[Any] = []
     if estimate.deployment.calibration is not None:
-        found.append(Line(f"  expected = {units.show(float(phase.time), 's', 4)}: {_extra(phase)}"))
-        found[-1] = found[-1]._replace(hang=4)
+        found = [Line(f"  at the limit = each operator's longest time, added up = {limit}", hang=4)]
+        rest = ""
+    name = "expected" if found else "at the limit"
+    found.append(sum_step(rows(phase, estimate), name)._replace(note=rest.strip(" ()")))
+    if float(phase.rounds) != 1.0:
+        found.append(Line(f"  every time is that of {phase.rounds:.4g} passes, as scheduled"))
     if rounds_apart:
         shares = f"MFU {phase.mfu:.1%}, MBU {phase.mbu:.1%}"
         return [*found, Line(f"  {shares} (pipeline stages wait for each other)")]
@@ -212,16 +195,6 @@ def _time(phase: PhaseEstimate, estimate: Estimate) -> list[Any]:
         )
     )
     return found
-
-
-def _extra(phase: PhaseEstimate) -> str:
-    """What the expected time adds to the limit."""
-    overhead = units.show(float(phase.times.overhead), "s")
-    return (
-        f"kernels reach a part of each peak (compute alone "
-        f"{units.show(float(phase.times.compute), 's')}, memory alone "
-        f"{units.show(float(phase.times.memory), 's')}) and {overhead} go into starting them"
-    )
 
 
 def hardware_source(estimate: Estimate, path: str) -> str:

@@ -260,8 +260,8 @@ def sweep_page(estimate: Estimate, asked: Asked) -> Page:
     from llmroof.render.table import rows
 
     at_once = _at_once(estimate)
-    header = ("GPUs", _COLUMN_NAMES.get(at_once, at_once), "in", "out", "TTFT", "TPOT")
-    header += ("tok/s", "USD/M out", "decode", "fits")
+    first = ("GPUs", _COLUMN_NAMES.get(at_once, at_once), "in", "out", "TTFT", "TPOT")
+    header = (*first, "tok/s", "USD/M out", "decode", "fits")
     body = [_sweep_row(row, at_once) for row in rows(estimate)]
     said = [line["text"] for line in basis(estimate, asked) if line["source"] is None]
     notes = [Line(f"- {text}", hang=2) for text in (*said, *_beyond(estimate, asked))]
