@@ -37,14 +37,15 @@ def bounds(one: Candidate, goal: Goal, question: Question) -> tuple[float, float
     """(least score, least excess) that a candidate could have at its physical limit.
 
     A request waits for its own prefill, and its decode steps are at least as long as a
-    share κ of them that carries a chunk of another's prompt makes them; where κ is above
-    1 the steps of `serve` grow with the difference of two passes, of which only the
+    share κ of them that carries a chunk of another's prompt makes them (in a pipeline
+    a chunk holds up one stage at a time); where κ is above 1 the steps of `serve` grow with the difference of two passes, of which only the
     mixed one is a bound.
     """
     deployment = one.deployment
     rules, dp = deployment.rules, deployment.run.plan.dp
     beta = queue_share(_load(goal), rules)
-    kappa = (1 - beta) * (question.running - 1) * one.chunks / goal.output_len
+    others = (question.running - 1) * one.chunks / goal.output_len
+    kappa = (1 - beta) * others / deployment.run.plan.pp
     if rules.mixes_prefill:
         tpot = one.step + np.minimum(kappa, 1.0) * np.maximum(one.mixed - one.step, 0.0)
     else:

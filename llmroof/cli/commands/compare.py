@@ -92,4 +92,8 @@ def _typed(name: str, value: str) -> Any:
     if option.is_flag:
         raise click.UsageError(f"'{name}' is a switch: give it as --{name.replace('_', '-')}")
     read = option.type.convert(value, option, None)
-    return read[0] if isinstance(read, tuple) and len(read) == 1 else read
+    if not isinstance(read, tuple):
+        return read
+    if len(read) != 1:
+        raise click.UsageError(f"compare takes one value for '{name}', not {len(read)}")
+    return read[0]

@@ -1,0 +1,201 @@
+"""Levers: each is the estimate asked again, ranked, with the range in which it pays."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import llmroof
+from llmroof.cli.main import cli
+from llmroof.errors import InputError
+from llmroof.search.advise import GAINS, PAYS, Pull, advise
+from llmroof.search.compare import compare, time_shift
+
+QUESTIONS: list[dict[str, Any]] = [
+    {"gpu": "h100", "batch": 32},
+    {"gpu": "a100", "model": "llama-3.1-70b", "tp": 4, "batch": 8, "precision": "w4a16"},
+    {"gpu": "h100", "model": "llama-3.1-70b", "tp": 4, "concurrency": 64},
+    {"gpu": "l40s", "request_rate": 2.0},
+    {"gpu": "h100", "batch": 4, "attention": "naive"},
+]
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(cli, list(args))
+
+
+def find(pulls: list[Pull], title: str) -> Pull:
+    return next(pull for pull in pulls if pull.title == title)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+@pytest.mark.parametrize("by", GAINS)
+def test_every_lever_is_the_estimate_asked_again(question: dict[str, Any], by: str) -> None:
+    estimate = llmroof.estimate(**question)
+    pulls = advise(estimate, by)
+    assert len(pulls) >= 6
+    for pull in pulls:
+        again = llmroof.estimate(**{**stated(estimate), **question, **pull.change})
+        assert again.serving == pull.result.serving, pull.title
+        assert again.cost == pull.result.cost, pull.title
+        part, field, more = GAINS[by]
+        old, new = (getattr(getattr(one, part), field) for one in (estimate, again))
+        assert pull.gains[by] == pytest.approx(float(new / old - 1 if more else 1 - new / old))
+    free = [pull.gains[by] or 0.0 for pull in pulls if not pull.in_use]
+    assert free == sorted(free, reverse=True)
+    assert [pull.in_use for pull in pulls] == sorted(pull.in_use for pull in pulls)
+
+
+def stated(estimate: llmroof.Estimate) -> dict[str, Any]:
+    plan = estimate.deployment.run.plan
+    return {"tp": plan.tp, "pp": plan.pp, "dp": plan.dp, "ep": plan.ep}
+
+
+@pytest.mark.parametrize("question", QUESTIONS[:3], ids=str)
+def test_a_lever_pays_where_it_says(question: dict[str, Any]) -> None:
+    """At both ends it gains 5 % on its figure."""
+    estimate = llmroof.estimate(**question)
+    name = "concurrency" if "concurrency" in question else "batch"
+    checked = 0
+    for pull in advise(estimate):
+        if pull.pays is None or pull.in_use:
+            continue
+        part, field, more = GAINS[pull.metric]
+        for at in pull.pays:
+            asked = {**stated(estimate), **question, name: at}
+            old, new = (
+                float(getattr(getattr(llmroof.estimate(**each), part), field))
+                for each in (asked, asked | dict(pull.change))
+            )
+            assert (new / old - 1 if more else 1 - new / old) >= PAYS - 1e-12, pull.title
+            checked += 1
+    assert checked >= 6
+
+
+def test_int4_stops_paying_at_a_large_batch() -> None:
+    """Its weights are expanded to 16 bits: once arithmetic binds there is nothing to save."""
+    pull = find(advise(llmroof.estimate(gpu="l40s", batch=1, input_len=64, output_len=16,
+                                        model="llama-3.2-1b")), "int4 weights")  # fmt: skip
+    assert pull.pays is not None
+    assert pull.scanned is not None
+    assert pull.pays[0] == 1
+    assert pull.pays[1] < pull.scanned[1]
+
+
+def test_tensor_parallel_over_pcie_pays_less_than_over_nvlink() -> None:
+    def gain(gpu: str) -> float:
+        estimate = llmroof.estimate(model="llama-3.1-8b", gpu=gpu, tp=4, batch=64, input_len=2048)
+        found = find(advise(estimate), "tensor parallel over 8").gains["ttft"]
+        assert found is not None
+        return found
+
+    assert gain("l40s") < gain("h100") - 0.1
+
+
+def test_other_gpus_cost_no_more() -> None:
+    estimate = llmroof.estimate(gpu="h100", batch=32)
+    others = [pull for pull in advise(estimate) if "no more money" in pull.title]
+    assert others
+    for pull in others:
+        assert pull.result.cost.usd_per_hour <= estimate.cost.usd_per_hour
+    assert not [p for p in advise(estimate, hardware=False) if "no more money" in p.title]
+
+
+def test_no_lever_for_what_does_not_fit() -> None:
+    with pytest.raises(InputError, match="does not fit"):
+        advise(llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=1))
+    with pytest.raises(InputError, match="must be one of"):
+        advise(llmroof.estimate(), "speed")
+
+
+def test_the_page() -> None:
+    result = run("advise", "--gpu", "h100", "-b", "32")
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    text = " ".join(result.stdout.split())
+    for words in ("int4 weights", "stops paying beyond batch", "decode memory time -",
+                  "Already in use - flash attention: without it", "assumed"):  # fmt: skip
+        assert words in text
+    command = re.search(r"To see the first one (llmroof estimate [^\n]*?) - assumed", text)
+    assert command
+    assert run(*command[1].split()[1:]).exit_code == 0
+
+
+def test_documents_and_frames() -> None:
+    found = json.loads(run("advise", "--gpu", "h100", "-b", "8", "--format", "json").stdout)
+    titles = [lever["title"] for lever in found["levers"]]
+    frame = llmroof.advise(llmroof.estimate(gpu="h100", batch=8))
+    assert frame["lever"].tolist() == titles
+    lines = run("advise", "--gpu", "h100", "-b", "8", "--format", "csv").stdout.splitlines()
+    assert len(lines) == len(titles) + 1
+
+
+# --- compare ---------------------------------------------------------------------------
+
+
+def test_compare_is_the_estimates_side_by_side() -> None:
+    result = run("compare", "h100,tp=4", "mi300x,tp=2,precision=fp8", "-m", "llama-3.1-70b",
+                 "-b", "32", "--format", "json")  # fmt: skip
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)["deployments"]
+    one = llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=4, batch=32)
+    two = llmroof.estimate(model="llama-3.1-70b", gpu="mi300x", tp=2, precision="fp8", batch=32)
+    for document, estimate in zip(found, (one, two), strict=True):
+        assert document["serving"]["tpot_s"] == estimate.serving.tpot
+    assert found[1]["ratios"]["tpot_s"] == two.serving.tpot / one.serving.tpot
+    assert found[0]["ratios"]["ttft_s"] == 1.0
+    frame = llmroof.compare(one, two)
+    assert frame.loc["tpot_s", "B"] == two.serving.tpot
+
+
+def test_differences_are_what_the_times_say() -> None:
+    one = llmroof.estimate(gpu="h100", batch=8)
+    two = llmroof.estimate(gpu="a100", batch=8)
+    shifts = time_shift(one, two, "decode")
+    assert shifts["memory"] == two.decode.times.memory - one.decode.times.memory
+    assert compare([one, two]).differing[0] == "hardware"
+    result = run("compare", "h100", "a100", "-b", "8")
+    text = " ".join(result.stdout.split())
+    assert "a decode pass spends more on device memory" in text
+    assert "worse: TTFT" in text
+    assert "the same within" in run("compare", "h100", "h100").stdout
+
+
+def test_switches_and_units_of_a_deployment() -> None:
+    args = ("compare", "h100", "h100,kv-cache-dtype=fp8", "h100,batch=64", "-b", "16")
+    found = json.loads(run(*args, "--format", "json").stdout)
+    assert [d["inputs"]["batch"] for d in found["deployments"]] == [16, 16, 64]
+    assert found["deployments"][1]["inputs"]["kv_cache_dtype"] == "fp8"
+    assert {"kv_cache_dtype", "batch"} <= set(found["differing"])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("h100",), "two or more"),
+        (("h100", "a100,b200"), "write GPU,option=value"),
+        (("h100", "a100,tq=2"), "did you mean"),
+        (("h100", "a100,tp=x"), "not a valid integer"),
+        (("h100", "a100,batch=1:4"), "one value"),
+        (("h100", "nonsense"), "unknown GPU"),
+        (("h100", "a100,limit=true"), "is a switch"),
+    ],
+)
+def test_faults_of_compare(args: tuple[str, ...], message: str) -> None:
+    result = run("compare", *args)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_does_not_fit_is_a_no(tmp_path: Path) -> None:
+    path = tmp_path / "memory.svg"
+    result = run("compare", "h100,tp=4", "a100,tp=1", "-m", "llama-3.1-70b", "--plot", str(path))
+    assert result.exit_code == 1
+    assert "it does not fit" in result.stdout
+    assert path.stat().st_size > 5_000

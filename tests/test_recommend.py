@@ -1,0 +1,294 @@
+"""Recommendations: the same as trying all, monotone in what is allowed, honest in a no."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import llmroof
+from llmroof.cli.main import cli
+from llmroof.errors import InputError, LlmroofError
+from llmroof.search.goal import Answer, Goal, make_goal
+from llmroof.search.judge import bounds, judge
+from llmroof.search.recommend import best_first, recommend, running_grid
+from llmroof.search.space import PRECISIONS, Question, candidates, deployments, plans
+from llmroof.specs.hardware import load_hardware
+
+GPUS = ("a100-sxm-80gb", "h100-sxm", "l40s", "mi300x", "b200-sxm", "t4")
+GOALS: list[dict[str, Any]] = [
+    {"slo_ttft": 0.5, "slo_tpot": 0.03},
+    {"slo_ttft": 0.5, "slo_tpot": 0.03, "request_rate": 20, "max_gpus": 64},
+    {"slo_tpot": 0.05, "concurrency": 300, "max_gpus": 64},
+    {"objective": "throughput"},
+    {"objective": "latency", "max_gpus": 8},
+    {"objective": "energy", "slo_tpot": 0.04},
+    {"slo_tpot": 0.02, "input_len": 8000, "output_len": 64},
+    {"slo_tpot": 0.001},
+    {"slo_ttft": 0.001, "request_rate": 3},
+    {"slo_tpot": 0.05, "engine": "sglang"},
+    {"slo_tpot": 0.05, "engine": "vllm", "prefix_hit_rate": 0.5},
+]
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(cli, list(args))
+
+
+def everything(model: str, goal: dict[str, Any]) -> dict[str, float]:
+    """GPU -> the best score of all its candidates, each worked out; infinite for none."""
+    goal = dict(goal)
+    options = {"engine": goal.pop("engine")} if "engine" in goal else {}
+    asked = make_goal(**{name: goal.get(name, default) for name, default in DEFAULTS.items()})
+    hardware = [load_hardware(name) for name in GPUS]
+    loaded = llmroof.load_model(model)
+    bases = list(deployments(loaded, hardware, [None, *PRECISIONS], **options))
+    question = Question(
+        asked.input_len, asked.output_len, running_grid(bases), asked.prefix_hit_rate
+    )
+    best: dict[str, float] = {}
+    for one in candidates(bases, question, asked.max_gpus):
+        point = judge(one, asked, question)
+        score, excess = bounds(one, asked, question)
+        assert score <= point.score * (1 + 1e-12) or (point.score < 0 and score <= point.score)
+        assert excess <= max(point.excess, 1.0) * (1 + 1e-12)
+        name = one.deployment.hardware.id
+        best[name] = min(best.get(name, math.inf), point.score)
+    return best
+
+
+DEFAULTS: dict[str, Any] = {
+    name: field.default if field.default is not None else None
+    for name, field in Goal.__dataclass_fields__.items()
+    if name not in ("input_len", "output_len")
+} | {"input_len": None, "output_len": None}
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=str)
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "llama-3.1-70b"])
+def test_the_search_finds_what_trying_all_finds(model: str, goal: dict[str, Any]) -> None:
+    """Also: no candidate is better than its bound."""
+    expected = everything(model, goal)
+    answer = recommend(model=model, gpu=GPUS, count=3, **goal)
+    wanted = sorted(score for score in expected.values() if math.isfinite(score))[:3]
+    assert [option.score for option in answer.options] == wanted
+    assert answer.evaluated <= answer.tried
+    assert (answer.nearest is None) == bool(answer.options)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5), st.sampled_from("abc"))),
+       st.integers(1, 3))  # fmt: skip
+def test_branch_and_bound_against_sorting(items: list[tuple[int, int, str]], count: int) -> None:
+    """Items are (bound, what the score lies above it, group)."""
+    scores = [float(bound + above) for bound, above, _ in items]
+    groups = [group for _, _, group in items]
+    found = best_first([float(b) for b, _, _ in items], groups, scores.__getitem__, count)
+    least = {group: min(s for s, g in zip(scores, groups, strict=True) if g == group)
+             for group in set(groups)}  # fmt: skip
+    assert [scores[i] for i in found] == sorted(least.values())[:count]
+    assert len({groups[i] for i in found}) == len(found)
+
+
+def best(answer: Answer) -> float:
+    return answer.options[0].score if answer.options else math.inf
+
+
+TARGETS = st.tuples(
+    st.sampled_from([None, 0.1, 0.5, 2.0]), st.sampled_from([None, 0.005, 0.02, 0.05, 0.2])
+)
+
+
+@settings(max_examples=12)
+@given(
+    targets=TARGETS,
+    looser=st.floats(1.0, 3.0),
+    load=st.sampled_from([{}, {"request_rate": 10}, {"concurrency": 200}]),
+    objective=st.sampled_from(["cost", "throughput", "latency", "energy"]),
+    gpus=st.integers(0, 5),
+)
+def test_looser_targets_and_more_gpus_are_never_worse(
+    targets: tuple[float | None, float | None],
+    looser: float,
+    load: dict[str, int],
+    objective: str,
+    gpus: int,
+) -> None:
+    asked: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": GPUS, "objective": objective, **load}
+    names = ("slo_ttft", "slo_tpot")
+    tight = dict(zip(names, targets, strict=True))
+    loose = {name: None if value is None else value * looser for name, value in tight.items()}
+    few, many = 2**gpus, 2 ** (gpus + 1)
+    first = best(recommend(**asked, **tight, max_gpus=few))
+    assert best(recommend(**asked, **loose, max_gpus=few)) <= first
+    assert best(recommend(**asked, **tight, max_gpus=many)) <= first
+
+
+@pytest.mark.parametrize("goal", GOALS[:7], ids=str)
+def test_an_answer_keeps_its_promises(goal: dict[str, Any]) -> None:
+    answer = recommend(model="llama-3.1-70b", gpu=GPUS, **goal)
+    assert answer.options
+    for option in answer.options:
+        estimate = option.estimate
+        assert estimate.fits
+        assert estimate.serving.ttft <= goal.get("slo_ttft", math.inf) * (1 + 1e-9)
+        assert estimate.serving.tpot <= goal.get("slo_tpot", math.inf) * (1 + 1e-9)
+        assert option.num_gpus <= goal.get("max_gpus", 16)
+        assert estimate.steady is not None
+        assert estimate.load is not None
+        assert np.isclose(estimate.steady.waiting, 0)
+        if "request_rate" in goal:
+            carried = option.replicas * estimate.serving.requests_per_s
+            assert carried == pytest.approx(goal["request_rate"])
+        if "concurrency" in goal:
+            assert option.replicas * estimate.load.concurrency >= goal["concurrency"]
+    assert len({option.estimate.deployment.hardware.id for option in answer.options}) == len(
+        answer.options
+    )
+    scores = [option.score for option in answer.options]
+    assert scores == sorted(scores)
+
+
+def test_one_replica_less_does_not_do() -> None:
+    """The fleet for a rate is the smallest: with a GPU less the same deployment misses."""
+    asked = {"model": "llama-3.1-70b", "slo_ttft": 0.5, "slo_tpot": 0.03, "request_rate": 20}
+    option = recommend(**asked, gpu="h100", max_gpus=64).options[0]
+    plan = option.estimate.deployment.run.plan
+    assert option.replicas > 1
+    fewer = recommend(
+        **asked,
+        gpu="h100",
+        precision=option.estimate.deployment.run.precision.name,
+        tp=plan.tp,
+        pp=plan.pp,
+        max_gpus=option.num_gpus - plan.num_gpus,
+    )
+    assert not fewer.options
+    assert fewer.nearest is not None
+
+
+def test_the_estimate_of_an_option_can_be_asked_again() -> None:
+    option = recommend(model="llama-3.1-8b", gpu="h100", slo_tpot=0.02).options[0]
+    estimate = option.estimate
+    run_as, load = estimate.deployment.run, estimate.load
+    assert load is not None
+    again = llmroof.estimate(
+        model="llama-3.1-8b",
+        gpu="h100",
+        precision=run_as.precision.name,
+        tp=run_as.plan.tp,
+        pp=run_as.plan.pp,
+        concurrency=load.concurrency,
+    )
+    assert again.serving == estimate.serving
+
+
+def test_the_nearest_miss_is_the_nearest() -> None:
+    answer = recommend(model="llama-3.1-8b", gpu=GPUS, slo_tpot=0.0005)
+    assert not answer.options
+    assert answer.nearest is not None
+    assert answer.nearest.reasons == ("slo_tpot",)
+    fastest = recommend(model="llama-3.1-8b", gpu=GPUS, slo_tpot=answer.nearest.excess * 0.0005)
+    assert fastest.options
+    barely = recommend(model="llama-3.1-8b", gpu=GPUS, slo_tpot=answer.nearest.excess * 0.000499)
+    assert not barely.options
+
+
+def test_too_few_gpus_for_the_model() -> None:
+    answer = recommend(model="llama-3.1-405b", gpu="t4", max_gpus=2)
+    assert not answer.options
+    assert answer.nearest is None
+    assert answer.tried == 0
+
+
+def test_plans_are_possible_and_bounded() -> None:
+    model, gpu = llmroof.load_model("llama-3.1-70b"), load_hardware("h100")
+    found = list(plans(model, gpu, 16))
+    assert len(set(found)) == len(found)
+    assert {plan.num_gpus for plan in found} == {1, 2, 4, 8, 16}
+    assert all(plan.tp <= 8 and 64 % plan.tp == 0 for plan in found)
+    assert {plan.num_gpus for plan in plans(model, load_hardware("apple-m4-max"), 16)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "fun"}, "objective must be one of"),
+        ({"slo_tpot": 0.0}, "above zero"),
+        ({"slo_ttft": math.nan}, "above zero"),
+        ({"request_rate": 1, "concurrency": 2}, "different things"),
+        ({"max_gpus": 0}, "1 or more"),
+        ({"gpu": "h100", "precision": "fp7"}, "unknown precision"),
+        ({"gpu": "apple-m4-max"}, "--price"),
+        ({"gpu": "a100", "precision": "nvfp4"}, "arithmetic"),
+        ({"prefix_hit_rate": 1.0}, "below 1"),
+    ],
+)
+def test_questions_that_cannot_be_asked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(LlmroofError, match=message):
+        recommend(**options)
+
+
+def test_a_given_price_makes_all_comparable() -> None:
+    answer = recommend(model="llama-3.1-8b", gpu=["h100", "apple-m4-max"], price=1.0)
+    assert len(answer.options) == 2
+    assert answer.notes == ()
+    assert recommend(model="llama-3.1-8b", gpu=["h100", "apple-m4-max"]).notes != ()
+    with pytest.raises(InputError):
+        recommend(gpu="apple-m4-max")
+
+
+# --- the command -----------------------------------------------------------------------
+
+
+def test_the_page_names_what_binds_and_how_to_start_it() -> None:
+    result = run("recommend", "-m", "llama-3.1-70b", "--gpu", "h100,mi300x", "-p", "fp8",
+                 "--slo-ttft", "0.5", "--slo-tpot", "0.03")  # fmt: skip
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    for words in ("TPOT target", "at once", "USD/h", "To start it", "memory-bound"):
+        assert words in " ".join(result.stdout.split())
+    text = result.stdout.replace("\\\n", " ")
+    lines = [shlex.split(line) for line in text.splitlines() if "meta-llama" in line]
+    assert [words[0] for words in lines] == ["vllm", "sglang", "trtllm-serve"]
+    vllm = lines[0]
+    assert vllm[vllm.index("--max-model-len") + 1] == "1280"
+    assert vllm[vllm.index("--quantization") + 1] == "fp8"
+    assert "--tensor-parallel-size" in vllm
+    assert "fewer bits cost some quality" in result.stdout
+
+
+def test_no_is_exit_code_one_with_the_nearest_miss() -> None:
+    result = run("recommend", "-m", "llama-3.1-70b", "--gpu", "h100", "--slo-tpot", "0.001")
+    assert result.exit_code == 1
+    text = " ".join(result.stdout.split())
+    assert re.search(r"Nearest: 8 × h100-sxm in \w+: TPOT [\d.]+ ms instead of 1.00 ms", text)
+    assert "physical limit" in text
+    assert run("recommend", "-m", "llama-3.1-405b", "--gpu", "t4", "--max-gpus", "1").exit_code == 1
+
+
+def test_documents_and_rows() -> None:
+    args = ("recommend", "-m", "llama-3.1-8b", "--gpu", "h100,l40s", "--slo-tpot", "0.05")
+    found = json.loads(run(*args, "--format", "json").stdout)
+    assert found["met"] is True
+    assert {"vllm", "sglang", "trtllm"} == set(found["options"][0]["commands"])
+    lines = run(*args, "--format", "csv").stdout.splitlines()
+    assert lines[0].startswith("rank,replicas,total_gpus")
+    assert len(lines) == 3
+    frame = llmroof.recommend(model="llama-3.1-8b", gpu=["h100", "l40s"], slo_tpot=0.05).to_frame()
+    assert frame["tpot_s"].tolist() == [o["serving"]["tpot_s"] for o in found["options"]]
+
+
+def test_the_chart_of_the_options(tmp_path: Path) -> None:
+    path = tmp_path / "options.png"
+    result = run("recommend", "--gpu", "h100,l40s,a100", "--slo-tpot", "0.05", "--plot", str(path))
+    assert result.exit_code == 0
+    assert path.stat().st_size > 5_000
