@@ -68,12 +68,14 @@ class EngineRules:
 
     `utilization` share of the device it may use, of what the weights leave when
     `of_free`; `held_output` part of an answer that reserves cache; seconds, tokens,
-    sequences and plain shares otherwise.
+    sequences and plain shares otherwise. `kv_cache` is the format of the KV cache unless
+    one is asked for, where matmuls run in 8 bits or fewer; "" keeps the 16-bit base.
     """
 
     utilization: float
     chunk_tokens: float
     of_free: bool = False
+    spare: float = 0.0
     overhead: float = 0.0
     held_output: float = 1.0
     block_tokens: float = 1.0
@@ -86,13 +88,19 @@ class EngineRules:
     queue_fixed: float = 0.0
     rank_coupling: float = 0.0
     wait_share: float = 1.0
+    kv_cache: str = ""
     source: str = ""
 
     def pool(self, capacity: float, weights: float) -> float:
-        """Bytes of the KV pool of one device."""
+        """Bytes of the KV pool of one device.
+
+        Where the stated share leaves next to nothing beside the weights, it is raised until
+        the pool gets the part `spare` of what the device has left: as operators do.
+        """
+        left = capacity - weights - self.overhead
         if self.of_free:
-            return self.utilization * (capacity - weights - self.overhead)
-        return self.utilization * capacity - weights - self.overhead
+            return self.utilization * left
+        return max(left - (1.0 - self.utilization) * capacity, self.spare * left)
 
 
 _KERNEL: Final = Table(
@@ -141,6 +149,7 @@ def _rules(v: dict[str, Any]) -> EngineRules:
     return EngineRules(
         utilization=v["memory"]["share"],
         of_free=v["memory"]["of_free"],
+        spare=v["memory"]["spare"],
         overhead=v["memory"]["overhead"],
         chunk_tokens=v["chunk"],
         held_output=v["hold"],
@@ -154,6 +163,7 @@ def _rules(v: dict[str, Any]) -> EngineRules:
         queue_fixed=v["queue"]["fixed"],
         rank_coupling=v["coupling"],
         wait_share=v["wait"],
+        kv_cache="" if v["kv_cache"] == "base" else v["kv_cache"],
         source=v["sources"][0]["title"],
     )
 
@@ -166,12 +176,14 @@ _ENGINES: Final = MapOf(
                     {
                         "share": Field(Number(0.01, 1.0), "share of memory", required=True),
                         "of_free": Field(Flag(), "of what the weights leave", required=True),
+                        "spare": Field(Number(0.0, 1.0), "least part of the rest", True),
                         "overhead": Field(Quantity("B", low=0), "runtime", required=True),
                     }
                 ),
                 "budget of device memory",
                 required=True,
             ),
+            "kv_cache": Field(Text(("base", "fp8")), "format of the KV cache", required=True),
             "hold": Field(Number(0.0, 1.0), "part of an answer that reserves cache", True),
             "block": Field(Number(1, 1e9, whole=True), "tokens per KV block", required=True),
             "chunk": Field(Number(1, 1e9, whole=True), "prompt tokens in a step", required=True),
