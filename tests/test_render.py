@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 
@@ -14,11 +16,11 @@ from hypothesis import strategies as st
 
 import llmroof
 from llmroof.cli.main import cli
-from llmroof.render.flags import command
+from llmroof.render.flags import command, words
 from llmroof.render.page import Line, Page, grid, in_encoding, page, to_text
 from llmroof.render.record import plain
 from llmroof.render.table import to_csv, to_markdown
-from llmroof.render.why import byte_shares, distance, ridge_sentence
+from llmroof.render.why import byte_shares, crossed, distance, phase_sentence, ridge_sentence
 from llmroof.search.again import again
 from llmroof.search.levers import levers, ridge_batch, ways_out
 
@@ -199,3 +201,49 @@ def test_command_text_quotes_names() -> None:
 
 def test_empty_page() -> None:
     assert to_text(Page(())) == "\n"
+
+
+def test_a_bound_on_the_other_side_of_the_ridge_is_explained() -> None:
+    """Left of the datasheet's ridge and right of the one that kernels have."""
+    estimate = llmroof.estimate(model="mixtral-8x7b", gpu="h100")
+    phase = estimate.prefill
+    assert crossed(phase)
+    sentence = phase_sentence("prefill", phase)
+    assert sentence.startswith("Prefill is compute-bound although ")
+    said = re.search(
+        r"reach (\d+)% of the peak and (\d+)% of the bandwidth.* at ([\d.]+) FLOP/B", sentence
+    )
+    assert said is not None
+    peak, bandwidth, ridge = map(float, said.groups())
+    assert ridge == pytest.approx(phase.ridge_point * peak / bandwidth, rel=0.03)
+    assert ridge < phase.arithmetic_intensity < phase.ridge_point
+    limit = llmroof.estimate(model="mixtral-8x7b", gpu="h100", limit=True)
+    assert not crossed(limit.prefill)
+    assert "although" not in phase_sentence("prefill", limit.prefill)
+
+
+def test_turning_the_cache_on_is_named() -> None:
+    assert words({"kv_cache": True}) == "without --no-kv-cache"
+    assert words({"kv_cache": False}) == "--no-kv-cache"
+    text = CliRunner().invoke(cli, ["estimate", "--gpu", "h100", "--no-kv-cache"]).stdout
+    assert "What would move it: without --no-kv-cache (TPOT -" in " ".join(text.split())
+
+
+def test_one_token_out_has_no_decode() -> None:
+    text = CliRunner().invoke(cli, ["estimate", "--gpu", "h100", "--output-len", "1"]).stdout
+    assert "1 token out" in text
+    assert "No decode step" in text
+    assert "decode step  " not in text
+    assert "TPOT -" not in text.replace("TPOT  ", "")
+    assert "left of the ridge" not in text
+
+
+def test_no_run_beats_the_peak_in_a_pipeline() -> None:
+    arguments = ["--model", "llama-3.1-70b", "--gpu", "h100", "-tp", "2", "-pp", "2", "-b", "8"]
+    result = CliRunner().invoke(cli, ["layers", *arguments, "--format", "json"])
+    peak = llmroof.load_hardware("h100").peak("bf16")
+    found = [row for row in json.loads(result.stdout)["operators"] if row["flop"]]
+    assert found
+    rates = [row["flop"] / row["roofline_time_s"] / peak for row in found]
+    assert max(rates) <= 1 + 1e-9
+    assert max(rates) == pytest.approx(1)  # the matmuls of prefill stand at the peak

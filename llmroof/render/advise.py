@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from llmroof.engine.estimate import Estimate
 from llmroof.figures import tree
-from llmroof.render.flags import command, flags
+from llmroof.render.flags import command, words
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, inputs, plain_tree
 from llmroof.render.report import deployment_line
@@ -47,7 +47,7 @@ def lever_figures(estimate: Estimate, pull: Pull) -> Tree:
     """One lever: what changes, what it gains, and the figures after it."""
     return {
         "title": pull.title,
-        "flags": flags(pull.change),
+        "flags": words(pull.change),
         "in_use": pull.in_use,
         "gains": dict(pull.gains),
         "moves": [

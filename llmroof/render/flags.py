@@ -37,6 +37,16 @@ def flags(options: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
+def words(options: Mapping[str, Any]) -> str:
+    """`flags` for a sentence: a switch that has to go is named as such."""
+    gone = [
+        f"without {switch}"
+        for name, (wanted, switch) in _SWITCHES.items()
+        if name in options and options[name] is not wanted
+    ]
+    return " ".join(filter(None, (flags(options), *gone)))
+
+
 def command(estimate: Estimate, asked: Change, change: Change) -> str:
     """The command line that asks the same with a change; `asked` are the options given."""
     kept = dict(asked) or _named(estimate)

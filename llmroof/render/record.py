@@ -90,9 +90,12 @@ def layers_document(estimate: Estimate) -> Tree:
 
 
 def operator_figures(name: str, phase: PhaseEstimate, cost: OperatorCost) -> Tree:
-    """One operator: amounts and times of one run on one device, totals over all its runs."""
+    """One operator: amounts and times of one run on one device, totals over all its runs.
+
+    Total times are those of all passes of the schedule, as in the phase's time.
+    """
     operator, count = cost.operator, cost.operator.count
-    moved = operator.bytes
+    moved, runs = operator.bytes, cost.operator.count * phase.rounds
     return {
         "phase": name,
         "name": operator.name,
@@ -107,8 +110,8 @@ def operator_figures(name: str, phase: PhaseEstimate, cost: OperatorCost) -> Tre
         "network_bytes": operator.network_bytes,
         "arithmetic_intensity": operator.flop / moved if moved else None,
         "bound": cost.limit.bound if operator.bytes or operator.flop else cost.times.bound,
-        "time_s": cost.times.total / count,
-        "roofline_time_s": cost.limit.total / count,
+        "time_s": cost.times.total / runs,
+        "roofline_time_s": cost.limit.total / runs,
         "share": phase.share(cost),
         "total_flop": operator.flop * count,
         "total_bytes": moved * count,
@@ -120,6 +123,7 @@ def model_document(model: Model) -> Tree:
     """`llmroof.model/1`."""
     precision = model.precision.with_parts(kv_cache="bf16")
     contexts = (1024, 4096, 32768, 131072)
+    state = model.state_bytes_per_sequence(precision)
     return head("model") | plain_tree(
         {
             "id": model.id,
@@ -137,9 +141,10 @@ def model_document(model: Model) -> Tree:
             "weights_bytes": model.weights_bytes(model.precision),
             "kv_cache_bytes_per_token": model.kv_cache_bytes_per_token(precision),
             "kv_cache_bytes": {
-                str(length): model.kv_cache_bytes(float(length), precision) for length in contexts
+                str(length): model.kv_cache_bytes(float(length), precision) - state
+                for length in contexts
             },
-            "state_bytes_per_sequence": model.state_bytes_per_sequence(precision),
+            "state_bytes_per_sequence": state,
             "max_context": model.max_context,
             "num_layers": model.num_layers,
             "layers": [

@@ -10,7 +10,7 @@ import numpy as np
 from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.render.basis import NOTHING, arithmetics, basis, defaults_sentence, price_basis
-from llmroof.render.flags import command, flags
+from llmroof.render.flags import command, words
 from llmroof.render.page import Grid, Item, Line, Page, fits, grid, heading, page
 from llmroof.render.record import shape
 from llmroof.render.why import phase_sentence, ridge_sentence
@@ -41,11 +41,23 @@ def estimate_page(estimate: Estimate, asked: Asked = NOTHING) -> Page:
             Line(""),
             why(estimate),
             Line(phase_sentence("prefill", estimate.prefill)),
-            Line(f"{phase_sentence('decode', estimate.decode)} {ridge_sentence(estimate)}"),
+            Line(decode_words(estimate)),
             *moves(estimate),
             *assumptions(estimate, asked),
         ]
     )
+
+
+def decodes(estimate: Estimate) -> bool:
+    """False where the first token is the last, so that no decode step is run."""
+    return bool(estimate.workload.output_len > 1)
+
+
+def decode_words(estimate: Estimate) -> str:
+    """What binds decode and how far the ridge is."""
+    if not decodes(estimate):
+        return "No decode step: prefill gives the one token that is asked for."
+    return f"{phase_sentence('decode', estimate.decode)} {ridge_sentence(estimate)}"
 
 
 def title(estimate: Estimate) -> list[Item]:
@@ -121,12 +133,16 @@ def answer(estimate: Estimate) -> Grid:
     names = ("at the limit",) if limit is estimate else ("expected", "at the limit")
     rows = [
         ("TTFT", *(units.show(each.serving.ttft, "s") for each in kinds)),
-        ("TPOT", *(units.show(each.serving.tpot, "s") for each in kinds)),
+        ("TPOT", *(_tpot(each) for each in kinds)),
         ("output tokens/s", *(f"{each.serving.output_tokens_per_s:,.0f}" for each in kinds)),
     ]
     if estimate.cost.usd_per_million_output_tokens is not None:
         rows.append(("USD/M tokens out, in", *(_prices(each) for each in kinds)))
     return grid(("", *names), rows)
+
+
+def _tpot(estimate: Estimate) -> str:
+    return units.show(estimate.serving.tpot, "s") if decodes(estimate) else "-"
 
 
 def _prices(estimate: Estimate) -> str:
@@ -146,7 +162,8 @@ def memory_sentence(estimate: Estimate) -> str:
 
 
 def why(estimate: Estimate) -> Grid:
-    """Both phases against the roofline."""
+    """The phases that are run against the roofline."""
+    phases = [("prefill", estimate.prefill), ("decode step", estimate.decode)]
     return grid(
         ("", "FLOP", "bytes", "FLOP/B", "ridge", "bound", "MFU", "MBU", "time"),
         [
@@ -161,7 +178,7 @@ def why(estimate: Estimate) -> Grid:
                 percent(phase.mbu),
                 units.show(phase.time, "s"),
             )
-            for name, phase in (("prefill", estimate.prefill), ("decode step", estimate.decode))
+            for name, phase in phases[: 2 if decodes(estimate) else 1]
         ],
     )
 
@@ -174,16 +191,17 @@ def percent(share: float) -> str:
 def moves(estimate: Estimate) -> list[Item]:
     """The levers with the largest effect, each run."""
     found = [
-        f"{flags(lever.change)} ({_change('TPOT', lever.result, estimate, 'tpot')}, "
+        f"{words(lever.change)} ({_change('TPOT', lever.result, estimate, 'tpot')}, "
         f"{_change('TTFT', lever.result, estimate, 'ttft')})"
-        for lever in levers(estimate)[:_LEVERS_SHOWN]
+        for lever in (levers(estimate) if decodes(estimate) else [])[:_LEVERS_SHOWN]
     ]
     doubled = more_at_once(estimate)
+    latency = ("TPOT", "tpot") if decodes(estimate) else ("TTFT", "ttft")
     if doubled is not None:
         found.append(
-            f"{flags(doubled.change)} "
+            f"{words(doubled.change)} "
             f"({_change('tokens/s', doubled.result, estimate, 'output_tokens_per_s')}, "
-            f"{_change('TPOT', doubled.result, estimate, 'tpot')})"
+            f"{_change(latency[0], doubled.result, estimate, latency[1])})"
         )
     return [Line(f"What would move it: {'; '.join(found)}.")] if found else []
 

@@ -23,6 +23,8 @@ def phase_sentence(name: str, phase: PhaseEstimate) -> str:
     """One sentence: the bound, the distance to the ridge, what the time is made of."""
     bound = str(phase.bound)
     start = f"{name.capitalize()} is {bound}-bound, {distance(phase)}"
+    if crossed(phase):
+        start = f"{name.capitalize()} is {bound}-bound although {distance(phase)}{_moved(phase)}"
     if bound == "memory":
         return f"{start}: of its bytes {_listed(byte_shares(phase))}."
     if bound == "compute":
@@ -39,6 +41,24 @@ def distance(phase: PhaseEstimate) -> str:
     if ratio >= 1:
         return f"{units.significant(ratio, 2)}× right of the ridge"
     return f"{units.significant(1 / ratio, 2)}× left of the ridge"
+
+
+def crossed(phase: PhaseEstimate) -> bool:
+    """True where the expected bound is not that of the phase's side of the ridge."""
+    right = bool(phase.arithmetic_intensity >= phase.ridge_point)
+    return str(phase.bound) == ("memory" if right else "compute")
+
+
+def _moved(phase: PhaseEstimate) -> str:
+    """Where the ridge of real kernels stands: they reach unlike parts of the two roofs."""
+    floor = [cost.limit for cost in phase.operators]
+    peak = float(sum(limit.compute for limit in floor) / phase.times.compute)
+    bandwidth = float(sum(limit.memory for limit in floor) / phase.times.memory)
+    ridge = units.significant(float(phase.ridge_point) * peak / bandwidth)
+    return (
+        f" of the datasheet: kernels reach {peak:.0%} of the peak and {bandwidth:.0%} of the "
+        f"bandwidth, so that their ridge stands at {ridge} FLOP/B"
+    )
 
 
 def byte_shares(phase: PhaseEstimate) -> list[tuple[str, float]]:
