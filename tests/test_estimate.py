@@ -280,7 +280,8 @@ def test_no_kernel_is_expected_above_its_roof() -> None:
     for kind in fit.kinds.values():
         assert 0 < kind.memory <= 1
         assert all(0 < share <= 1 for share in kind.compute.values())
-    assert 0 < fit.network.bandwidth <= 1
+    for way in fit.network.values():
+        assert all(0 < share <= 1 for share in way.share.values())
 
 
 @pytest.mark.parametrize("gpu", ["a100-sxm-80gb", "h100-sxm", "rtx-4090", "mi300x"])

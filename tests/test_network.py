@@ -10,6 +10,7 @@ from builders import dense, device
 import llmroof
 from llmroof import load_hardware
 from llmroof.calibration.links import load_links
+from llmroof.calibration.load import load_calibration
 from llmroof.engine.network import (
     ALL_REDUCE,
     boundaries,
@@ -214,3 +215,18 @@ def test_two_hosts_pay_for_the_network_between_them() -> None:
 def test_no_algorithm_of_that_name() -> None:
     with pytest.raises(InputError, match="all_reduce must be auto or ring"):
         llmroof.estimate(gpu="h100", all_reduce="magic")
+
+
+@pytest.mark.parametrize(("batch", "shots"), [(1, 1), (4096, 2)])
+def test_left_to_the_library_the_faster_of_one_and_two_shots_is_taken(
+    batch: int, shots: int
+) -> None:
+    """8 devices, m bytes: (n−1)·m after one synchronisation, or 2(n−1)/n·m after two."""
+    fit = load_calibration().network["all_reduce"]
+    found = llmroof.estimate(model="llama-3.1-8b", gpu="h100", tp=8, batch=batch).decode
+    (one,) = (c for c in found.operators if c.operator.name == "mlp_all_reduce")
+    start = fit.start + 3 * fit.per_doubling + (fit.second * 8**0.5 if shots == 2 else 0.0)
+    rate = 450e9 * fit.share["scale_up"]
+    sent = {1: 7 / fit.one_shot, 2: 2 * 7 / 8}[shots] * (batch * 4096 * 2)
+    assert float(one.times.overhead) / 32 == pytest.approx(start)
+    assert float(one.times.network) / 32 == pytest.approx(sent / rate)

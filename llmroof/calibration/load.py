@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from llmroof.calibration.graphs import GraphKernels, load_graph_kernels
 from llmroof.calibration.links import LinkFit, load_links
 from llmroof.errors import UnknownName
 from llmroof.specs.schema import (
@@ -41,11 +42,17 @@ class KernelFit:
 
 @dataclass(frozen=True, slots=True)
 class NetworkFit:
-    """What a collective costs: start, cost per doubling of devices, share of the link rate."""
+    """What collectives of one kind cost (meanings in the YAML).
 
-    latency: float
+    `start`, `per_doubling` and `second` in seconds; `share` of the link rate by link.
+    """
+
+    start: float
     per_doubling: float
-    bandwidth: float
+    second: float
+    one_shot: float
+    share: Mapping[str, float]
+    crowding: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,10 @@ class Calibration:
     """All coefficients of the expected-time model, with where they come from."""
 
     kinds: Mapping[str, KernelFit]
-    network: NetworkFit
+    network: Mapping[str, NetworkFit]
     source: str
     links: LinkFit = field(default_factory=load_links)
+    graph: GraphKernels = field(default_factory=load_graph_kernels)
 
     def kind(self, name: str) -> KernelFit:
         """The coefficients of an operator kind; unlisted kinds are elementwise work."""
@@ -82,6 +90,8 @@ class EngineRules:
     max_num_seqs: float = 1024.0
     mixes_prefill: bool = True
     launch_scale: float = 1.0
+    eager_scale: float = 1.0
+    clump: float = 0.0
     start: float = 0.0
     pipeline_lag: float = 0.0
     queue_random: float = 0.0
@@ -113,17 +123,26 @@ _KERNEL: Final = Table(
         v["launch"], {int(bits): share for bits, share in v["compute"].items()}, v["memory"]
     ),
 )
+_NETWORK: Final = Table(
+    {
+        "start": Field(Quantity("s"), "before the first byte", required=True),
+        "per_doubling": Field(Quantity("s"), "per doubling of the devices", required=True),
+        "second": Field(Quantity("s", low=0), "second synchronisation", required=True),
+        "one_shot": Field(Number(0.01, 2.0), "rate over that of two shots", required=True),
+        "share": Field(MapOf(_SHARE, ("scale_up", "pcie", "nic")), "of the link", required=True),
+        "crowding": Field(Number(0.0, 4.0), "fall of the PCIe rate", required=True),
+    },
+    lambda v: NetworkFit(**v),
+)
 _SCHEMA: Final = Table(
     {
         "kinds": Field(MapOf(_KERNEL), "by operator kind", required=True),
         "network": Field(
             Table(
                 {
-                    "latency": Field(Quantity("s"), "start", required=True),
-                    "per_doubling": Field(Quantity("s"), "per doubling", required=True),
-                    "bandwidth": Field(_SHARE, "share of the link", required=True),
-                },
-                lambda v: NetworkFit(**v),
+                    "all_reduce": Field(_NETWORK, "sums", required=True),
+                    "others": Field(_NETWORK, "gathers, exchanges, sends", required=True),
+                }
             ),
             "collectives",
             required=True,
@@ -157,7 +176,9 @@ def _rules(v: dict[str, Any]) -> EngineRules:
         max_num_seqs=v["max_num_seqs"],
         mixes_prefill=v["mixes"],
         launch_scale=v["launch"],
+        eager_scale=v["eager"],
         start=v["start"],
+        clump=v["queue"]["clump"],
         pipeline_lag=v["lag"],
         queue_random=v["queue"]["random"],
         queue_fixed=v["queue"]["fixed"],
@@ -190,6 +211,7 @@ _ENGINES: Final = MapOf(
             "max_num_seqs": Field(Number(1, 1e9, whole=True), "sequences at once", required=True),
             "mixes": Field(Flag(), "decode rides along with prefill", required=True),
             "launch": Field(Number(0.1, 10.0), "multiplier on launches", required=True),
+            "eager": Field(Number(0.1, 50.0), "the same, with prompts", required=True),
             "start": Field(Quantity("s", low=0), "arrival to scheduling", required=True),
             "lag": Field(Number(0.0, 500.0), "decode steps before a first token", required=True),
             "queue": Field(
@@ -197,6 +219,7 @@ _ENGINES: Final = MapOf(
                     {
                         "random": Field(Number(0.0, 1.0), "random lengths", required=True),
                         "fixed": Field(Number(0.0, 1.0), "equal lengths", required=True),
+                        "clump": Field(Number(0.0, 50.0), "prompts met together", required=True),
                     }
                 ),
                 "share of prefill met in the queue",

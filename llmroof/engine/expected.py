@@ -13,7 +13,7 @@ import numpy as np
 
 from llmroof.calibration.load import Calibration
 from llmroof.engine.roofline import Times, nothing
-from llmroof.operators import Operator
+from llmroof.operators import Number, Operator
 
 #: width in bits of the operands of each arithmetic
 _BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32": 32}
@@ -23,15 +23,18 @@ def expected(
     operator: Operator,
     floor: Times,
     calibration: Calibration,
-    bandwidth: float,
+    hardware: Hardware,
     launch_scale: float = 1.0,
 ) -> Times:
     """Times of one operator over all its runs on one device, from its physical limit.
 
-    Elementwise work also pays the traffic that a perfect fusion would avoid, at
-    `bandwidth` bytes/s; `launch_scale` is the engine's multiplier on launches. Shares
-    are at most 1, so that no time falls below the limit.
+    Kinds with a formula of their own take that (`silicon_times`). Elementwise work also
+    pays the traffic that a perfect fusion would avoid; `launch_scale` is the engine's
+    multiplier on launches. Shares are at most 1: no time falls below the limit.
     """
+    own = kernel_times(operator, floor, calibration.graph, hardware, launch_scale)
+    if own is not None:
+        return own
     if operator.compute == "network":
         return _collective(operator, floor, calibration)
     fit = calibration.kind(operator.kind)
@@ -40,7 +43,7 @@ def expected(
         compute = compute / fit.compute[_BITS.get(operator.compute, 16)]
     memory = floor.memory
     if not nothing(operator.fused_bytes):
-        memory = memory + operator.fused_bytes * (operator.count / bandwidth)
+        memory = memory + operator.fused_bytes * (operator.count / hardware.memory.bandwidth)
     memory = memory / fit.memory
     launch = operator.count * (fit.launch * launch_scale)
     longest = memory if nothing(compute) else np.maximum(compute, memory)
@@ -50,15 +53,31 @@ def expected(
 def _collective(operator: Operator, floor: Times, calibration: Calibration) -> Times:
     """Start, bytes at the share of the link that is reached, and steps between devices.
 
-    Left to the library (`auto`), the start inside a domain is measured, a term per
-    doubling; a way that is named costs its steps on each link (`calibration/links.yaml`).
+    Left to the library (`auto`), an all-reduce inside one level takes the faster of one
+    shot and two shots; a way that is named costs its steps on each link
+    (`calibration/links.yaml`).
     """
-    fit, links = calibration.network, calibration.links
-    steps, named = operator.shape["steps"], operator.shape["algorithm"] != "auto"
-    if named and operator.kind == "all_reduce":
+    steps, devices = operator.shape["steps"], operator.shape["world"]
+    sums = operator.kind == "all_reduce"
+    fit = calibration.network["all_reduce" if sums else "others"]
+    inner = next(iter(steps))
+    network = floor.network / fit.share[inner]
+    if inner == "pcie":
+        network = network * np.maximum(devices / 2.0, 1.0) ** fit.crowding
+    if sums and operator.shape["algorithm"] != "auto":
+        links = calibration.links
         one = links.start + sum(links.step[link] * count for link, count in steps.items())
-    else:
-        one = fit.latency + fit.per_doubling * np.log2(operator.shape["world"])
-        one = one + links.step["nic"] * steps.get("nic", 0.0)
-    start, network = operator.count * one, floor.network / fit.bandwidth
+        return _sent(operator.count * one, network)
+    one = fit.start + fit.per_doubling * np.log2(devices)
+    one = one + calibration.links.step["nic"] * steps.get("nic", 0.0)
+    start = operator.count * one
+    if not sums or len(steps) > 1:
+        return _sent(start, network)
+    second = operator.count * fit.second * np.sqrt(devices)
+    shot = network * (devices / 2.0 / fit.one_shot)  # (n−1)·m instead of 2(n−1)/n·m
+    once = shot < network + second
+    return _sent(start + np.where(once, 0.0, second), np.where(once, shot, network))
+
+
+def _sent(start: Number, network: Number) -> Times:
     return Times(0.0, 0.0, network, start, network + start)
