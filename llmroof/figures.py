@@ -67,6 +67,11 @@ def _closed(estimate: Estimate) -> Any:
     return None if load is None or load.kind == "poisson" else load.concurrency
 
 
+def _power(estimate: Estimate) -> float | None:
+    deployment = estimate.deployment
+    return deployment.hardware.tdp if deployment.watts is None else deployment.watts
+
+
 #: part of the answer -> name -> how to read it; the order is that of every output
 FIGURES: Final[Mapping[str, Mapping[str, Getter]]] = {
     "inputs": {
@@ -82,12 +87,16 @@ FIGURES: Final[Mapping[str, Mapping[str, Getter]]] = {
         "kv_cache_dtype": attrgetter("deployment.run.precision.kv_cache.id"),
         "engine": attrgetter("deployment.engine"),
         "usd_per_gpu_hour": attrgetter("deployment.usd_per_gpu_hour"),
-        **_paths("deployment.run", "attention", "fusion", "kv_cache"),
+        **_paths("deployment.run", "attention", "fusion", "kv_cache", "all_reduce", "routing_skew"),
         "limit": lambda e: e.deployment.calibration is None,
         "gpu_memory_utilization": attrgetter("deployment.rules.utilization"),
+        "max_num_seqs": attrgetter("deployment.rules.max_num_seqs"),
+        "max_num_batched_tokens": attrgetter("deployment.rules.chunk_tokens"),
+        "power_watts": _power,
         "concurrency": _closed,
         "request_rate": _rate,
         "load": _under_load("kind"),
+        "random_lengths": _under_load("random"),
         "prefix_hit_rate": attrgetter("workload.prefix_hit_rate"),
         "chunked_prefill": lambda e: e.workload.chunk_tokens if e.load is None else None,
         "speculative_tokens": _guessed("tokens"),
@@ -136,7 +145,7 @@ _BARE: Final = ("inputs", "memory", "serving", "cost", "energy")
 #: what a name ends in when less of it is better
 _LESS: Final = ("_s", "_bytes", "_flop", "per_million_output_tokens", "per_million_input_tokens",
                 "per_million_total_tokens", "usd_per_hour", "joule_per_output_token", "num_gpus",
-                "usd_per_gpu_hour")  # fmt: skip
+                "usd_per_gpu_hour", "power_watts")  # fmt: skip
 _MORE: Final = ("tokens_per_s", "requests_per_s", "_per_gpu")
 
 

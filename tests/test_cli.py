@@ -423,3 +423,34 @@ def test_a_range_says_how_many_gpus_and_why() -> None:
     result = run(*arguments, "--format", "csv")
     assert "note: 4 GPUs (tp=4)" in result.stderr
     assert {row["num_gpus"] for row in csv.DictReader(io.StringIO(result.stdout))} == {"4"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--gpu", "h100", "-c", "8", "--random-lengths"),
+        ("--gpu", "h100", "-r", "2", "--power", "500", "--max-num-seqs", "64"),
+    ],
+    ids=" ".join,
+)
+def test_inputs_hold_every_default_and_every_option(arguments: tuple[str, ...]) -> None:
+    inputs = document("estimate", *arguments)["inputs"]
+    assert [name for name in inputs["defaults"] if name not in inputs] == []
+    options = {param.name for param in cli.get_command(None, "estimate").params}  # type: ignore[arg-type,union-attr]
+    named = {"gpu": "hardware", "price": "usd_per_gpu_hour", "power": "power_watts",
+             "no_kv_cache": "kv_cache", "precision": "weights"}  # fmt: skip
+    apart = {"specs", "format", "output", "force"}
+    assert {named.get(str(name), name) for name in options - apart} <= set(inputs)
+
+
+def test_inputs_tell_the_options_in_use() -> None:
+    inputs = document(
+        "estimate", "--gpu", "h100", "--tp", "2", "--all-reduce", "ring", "--power", "500",
+        "--max-num-seqs", "64", "--max-num-batched-tokens", "2048",
+    )["inputs"]  # fmt: skip
+    assert inputs["all_reduce"] == "ring"
+    assert inputs["power_watts"] == 500
+    assert inputs["max_num_seqs"] == 64
+    assert inputs["max_num_batched_tokens"] == 2048
+    assert "power_watts" not in inputs["defaults"]

@@ -21,7 +21,7 @@ from llmroof.specs.precision import Precision
 Tree = dict[str, Any]
 
 #: keyword of `estimate` -> the name of that input in the output
-_INPUT_NAMES: Final = {"gpu": "hardware", "price": "usd_per_gpu_hour"}
+_INPUT_NAMES: Final = {"gpu": "hardware", "price": "usd_per_gpu_hour", "power": "power_watts"}
 _PRECISION_PARTS: Final = ("weights", "activations")
 
 

@@ -290,9 +290,9 @@ def _in_si(number: float, unit: str) -> tuple[float, str]:
 
 _TEXTS: Final = frozenset(
     ("model", "hardware", "weights", "activations", "kv_cache_dtype", "engine", "attention",
-     "fusion", "load", "draft_model", "prefill_bound", "decode_bound")
+     "fusion", "all_reduce", "load", "draft_model", "prefill_bound", "decode_bound")
 )  # fmt: skip
-_TRUTHS: Final = frozenset(("fits", "kv_cache", "limit"))
+_TRUTHS: Final = frozenset(("fits", "kv_cache", "limit", "random_lengths"))
 
 
 def kind_of(column: str) -> str:
