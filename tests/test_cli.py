@@ -454,3 +454,16 @@ def test_inputs_tell_the_options_in_use() -> None:
     assert inputs["max_num_seqs"] == 64
     assert inputs["max_num_batched_tokens"] == 2048
     assert "power_watts" not in inputs["defaults"]
+
+
+def test_kv_ends_at_the_models_own_context_and_says_what_it_assumes() -> None:
+    for model in ("gemma-3-27b", "llama-3.1-8b", "qwen3-8b"):
+        found = document("kv", "--model", model, "--gpu", "h100")
+        contexts = [row["context"] for row in found["contexts"]]
+        assert contexts == sorted(set(contexts))
+        assert contexts[-1] == document("models", "show", model)["max_context"]
+    text = " ".join(ok("kv", "--model", "gemma-3-27b", "--gpu", "h100").split())
+    assert "per token, over all layers while no window is full" in text
+    assert "52 layers keep the last 1,024 tokens, 10 layers keep all" in text
+    assert "weights in bf16, KV cache in bf16, tp=1" in text
+    assert "window" not in ok("kv", "--gpu", "h100")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from llmroof import units
 from llmroof.api import check_context
 from llmroof.engine.estimate import Estimate, Workload
+from llmroof.models.model import Model
 from llmroof.render.page import Item, Line, Page, grid, page
 from llmroof.render.record import Tree, head, inputs, plain_tree
 from llmroof.render.report import deployment_line
@@ -58,20 +60,24 @@ def kv_page(estimate: Estimate, document: Tree) -> Page:
     fixed = f" and {units.show(state, 'B')} of state per sequence" if state else ""
     many = estimate.deployment.num_gpus
     where = "GPU" if many == 1 else f"each of {many} GPUs"
+    windows = _windows(estimate.deployment.model)
     items: list[Item] = [
         deployment_line(estimate),
         Line(""),
         Line(
             f"KV cache in {precision}: "
             f"{units.show(document['kv_cache_bytes_per_token'], 'B', 4)} per token{fixed}, "
-            f"over all layers."
+            f"over all layers{' while no window is full' if windows else ''}."
         ),
+        *windows,
         Line(
             f"On {where}: {units.show(document['weights_bytes'], 'B')} weights, "
             f"{units.show(document['available_bytes'], 'B')} left for cache and activations "
             f"({units.show(document['capacity_bytes'], 'B')}, "
-            f"{units.show(document['reserved_bytes'], 'B')} of it kept free)."
+            f"{units.show(document['reserved_bytes'], 'B')} of it kept free: "
+            f"--gpu-memory-utilization {estimate.deployment.rules.utilization:g})."
         ),
+        *(Line(f"- {note}", hang=2) for note in _assumed(estimate)),
         Line(""),
         grid(
             ("context", "KV per sequence", "largest batch", "tokens in the cache"),
@@ -82,6 +88,32 @@ def kv_page(estimate: Estimate, document: Tree) -> Page:
     if not any(row["max_batch"] for row in document["contexts"]):
         items.append(Line("Not one sequence fits: llmroof estimate names the ways out.", "bad"))
     return page(items)
+
+
+def _windows(model: Model) -> list[Item]:
+    """What layers with a window hold; nothing for a model without them."""
+    held: dict[float, int] = {}
+    for block, count in model.parts():
+        for cache in block.cache():
+            held[cache.window] = held.get(cache.window, 0) + count
+    limited = sorted(window for window in held if math.isfinite(window))
+    if not limited:
+        return []
+    parts = [f"{held[window]} layers keep the last {window:,.0f} tokens" for window in limited]
+    rest = held.get(math.inf)
+    parts += [f"{rest} layers keep all"] if rest else []
+    return [Line(f"Of a longer context {', '.join(parts)}.")]
+
+
+def _assumed(estimate: Estimate) -> list[str]:
+    """Plan, number formats and notes that the figures rest on."""
+    precision, plan = estimate.deployment.run.precision, estimate.deployment.run.plan
+    degrees = f"tp={plan.tp}, pp={plan.pp}, dp={plan.dp}"
+    return [
+        f"weights in {precision.weights.id}, KV cache in {precision.kv_cache.id}, {degrees}, "
+        f"{estimate.deployment.engine} engine",
+        *estimate.notes,
+    ]
 
 
 def kv_rows(document: Tree) -> list[dict[str, Any]]:

@@ -54,5 +54,4 @@ def _known(longest: int | None) -> tuple[int, ...]:
 
     if longest is None:
         return CONTEXTS
-    inside = tuple(length for length in CONTEXTS if length < longest)
-    return (*inside, longest) if longest <= CONTEXTS[-1] else inside + CONTEXTS[-1:]
+    return (*(length for length in CONTEXTS if length < longest), longest)
