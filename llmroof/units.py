@@ -36,7 +36,9 @@ DIMENSIONS: Final[dict[str, dict[str, tuple[float, dict[str, float]]]]] = {
     "USD": {"USD": (1.0, DECIMAL)},
 }
 
-_QUANTITY = re.compile(r"\s*((?>[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?))\s*([A-Za-zµ].*?)\s*", re.ASCII)
+_QUANTITY = re.compile(
+    r"\s*((?>[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?))\s*([A-Za-zµ].*?)\s*", re.ASCII
+)
 
 
 def parse(text: str, dimension: str) -> float:
