@@ -71,7 +71,8 @@ FAULTS: list[tuple[list[str], str]] = [
     (["gpus", "show", "h1000"], "unknown GPU 'h1000'"),
     (["gpus", "--sort", "beauty"], "no column 'beauty' to sort by"),
     (["models", "show", "llama"], "unknown model 'llama'"),
-    (["estimat"], "No such command 'estimat'"),
+    (["estimat"], "unknown command 'estimat'; did you mean 'estimate'?"),
+    (["zzzzzz"], "unknown command 'zzzzzz' (see llmroof --help)"),
     (["--nope"], "No such option"),
 ]
 
@@ -190,3 +191,34 @@ def test_a_terminal_without_utf8() -> None:
     assert done.returncode == 0
     assert done.stdout.isascii()
     assert "6.1x left of the ridge" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("llmroof estimate >&-", 0),
+        ("llmroof gpus --format json >&-", 0),
+        ("llmroof --help >&-", 0),
+        ("llmroof estimate --gpu zzz >&-", 2),
+        ("llmroof estimate --gpu zzz >&- 2>&-", 2),
+        ("llmroof sweep --gpu h100 --batch 1,2 --format csv >&-", 0),
+    ],
+)
+def test_closed_standard_output(line: str, code: int) -> None:
+    done = shell(line)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == (1 if code and "2>&-" not in line else 0)
+    assert done.returncode == code
+
+
+def test_one_broken_command_spares_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmroof.cli.main import COMMANDS
+
+    monkeypatch.setitem(COMMANDS, "kv", "llmroof.cli.commands.nowhere")
+    monkeypatch.delenv("LLMROOF_DEBUG", raising=False)
+    result = CliRunner().invoke(cli, ["--help"])
+    assert result.exit_code == 0
+    assert "estimate" in result.stdout
+    assert "(cannot be loaded)" in result.stdout
+    assert "kv cannot be loaded" in fault(["kv", "--gpu", "h100"])

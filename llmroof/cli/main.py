@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from llmroof import __version__
-from llmroof.errors import LlmroofError
+from llmroof.errors import LlmroofError, UnknownName
 
 #: command -> module that defines it as `command`; the order is that of `--help`
 COMMANDS: Final = {
@@ -45,9 +45,22 @@ class Commands(click.Group):
         """The command of that name; imports its module."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(COMMANDS[cmd_name]).command
+        try:
+            command = import_module(COMMANDS[cmd_name]).command
+        except ImportError as error:
+            if os.environ.get("LLMROOF_DEBUG"):
+                raise
+            return _broken(cmd_name, error)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, but an unknown name tells the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UnknownName("command", args[0], COMMANDS, "llmroof --help")
+        return super().resolve_command(ctx, args)
 
     def main(
         self,
@@ -58,6 +71,8 @@ class Commands(click.Group):
         **extra: Any,
     ) -> Any:
         """Run and exit. A fault becomes `Error: ...` on stderr and exit code 2."""
+        if sys.stdout is None:  # started with standard output closed: nobody reads it
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         try:
             code = super().main(args, prog_name or "llmroof", complete_var, False, **extra)
             sys.stdout.flush()
@@ -94,6 +109,21 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+def _broken(name: str, error: ImportError) -> click.Command:
+    """A command whose module cannot be loaded: listed, and refused when it is run."""
+
+    def refuse(**_: Any) -> None:
+        raise click.ClickException(f"{name} cannot be loaded: {error}")
+
+    return click.Command(
+        name,
+        callback=refuse,
+        context_settings={"ignore_unknown_options": True},
+        params=[click.Argument(["rest"], nargs=-1)],
+        help="(cannot be loaded)",
+    )
+
+
 def main() -> None:
     """The `llmroof` console script."""
     cli.main()
@@ -115,6 +145,8 @@ def _reader_gone() -> int:
 
 def _silence(stream: Any) -> None:
     """Let the interpreter's last flush of a broken stream go nowhere."""
+    if stream is None:
+        return
     try:
         stream.flush()
     except (OSError, ValueError):
