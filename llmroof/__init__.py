@@ -24,7 +24,10 @@ _EXPORTS = {
     "load_hardware": "llmroof.specs.hardware",
     "load_model": "llmroof.models.load",
 }
-__all__ = ["__version__", *_EXPORTS]
+__all__ = [  # noqa: PLE0604 (names of strings, all of them)
+    "__version__",
+    *_EXPORTS,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,8 @@ OUTPUTS: dict[str, list[str]] = {
         "estimate --no-kv-cache --attention naive --fusion none",
         "estimate --gpu h100 -c 32 --load burst",
         "estimate --gpu h100 -r 2.5 --prefix-hit-rate 0.3",
-        "estimate --gpu h100 -b 4 --speculative-tokens 3 --acceptance-rate 0.7 --draft-model llama-3.2-1b",
+        "estimate --gpu h100 -b 4 --speculative-tokens 3 --acceptance-rate 0.7"
+        " --draft-model llama-3.2-1b",
     ],
     "estimates": ["estimate --batch 1:64:x2 --isl 64,128"],
     "layers": ["layers --gpu a100 -b 4", "layers --model llama-3.1-70b --gpu h100 -tp 4"],

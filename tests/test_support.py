@@ -89,5 +89,5 @@ def test_a_checkpoint_stored_in_fp8_is_refused_where_there_is_none() -> None:
 
 
 def test_devices_without_bf16_are_told_of_fp16() -> None:
-    with pytest.raises(LlmroofError, match="--activations fp16, or use --precision fp16$"):
+    with pytest.raises(LlmroofError, match=r"--activations fp16, or use --precision fp16$"):
         llmroof.estimate(model="llama-3.1-8b", gpu="t4", precision="fp8")

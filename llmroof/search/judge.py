@@ -38,8 +38,8 @@ def bounds(one: Candidate, goal: Goal, question: Question) -> tuple[float, float
 
     A request waits for its own prefill, and its decode steps are at least as long as a
     share κ of them that carries a chunk of another's prompt makes them (in a pipeline
-    a chunk holds up one stage at a time); where κ is above 1 the steps of `serve` grow with the difference of two passes, of which only the
-    mixed one is a bound.
+    a chunk holds up one stage at a time); where κ is above 1 the steps of `serve` grow with
+    the difference of two passes, of which only the mixed one is a bound.
     """
     deployment = one.deployment
     rules, dp = deployment.rules, deployment.run.plan.dp
