@@ -62,6 +62,7 @@ def estimate(
         raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {prefix_hit_rate:g}")
     chunk = None if chunked_prefill is None else whole("chunked_prefill", chunked_prefill)
     together = _together(batch, concurrency, request_rate)
+    _check_load(load, random_lengths, concurrency, request_rate)
     work = Workload(together, **lengths, prefix_hit_rate=prefix_hit_rate, chunk_tokens=chunk)
     check_context(deployment.model, work)
     if all(options.get(name) is None for name in ("num_gpus", "tp", "pp", "dp", "ep")):
@@ -113,6 +114,14 @@ def _together(batch: Number, concurrency: Number, rate: Number) -> Number:
     if rate is not None or concurrency is not None:
         return 1.0
     return whole("batch", DEFAULTS["batch"] if batch is None else batch)
+
+
+def _check_load(kind: str, random: bool, concurrency: Number, rate: Number) -> None:
+    """Refuse what says how requests come where none, or a stream of them, is asked for."""
+    if kind != "closed" and concurrency is None and kind in LOADS:
+        raise InputError(f"load={kind} needs concurrency: how many requests are in flight")
+    if random and concurrency is None and rate is None:
+        raise InputError("random_lengths needs concurrency or request_rate: a batch has one length")
 
 
 def _load(kind: str, rate: Number, concurrency: Number, random: bool) -> dict[str, Any]:

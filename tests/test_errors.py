@@ -72,6 +72,9 @@ FAULTS: list[tuple[list[str], str]] = [
     (["gpus", "--sort", "beauty"], "no column 'beauty' to sort by"),
     (["models", "show", "llama"], "unknown model 'llama'"),
     (["estimat"], "unknown command 'estimat'; did you mean 'estimate'?"),
+    (["estimate", "--load", "burst"], "load=burst needs concurrency"),
+    (["estimate", "--load", "burst", "-r", "2"], "load=burst needs concurrency"),
+    (["estimate", "--random-lengths"], "random_lengths needs concurrency or request_rate"),
     (["zzzzzz"], "unknown command 'zzzzzz' (see llmroof --help)"),
     (["--nope"], "No such option"),
 ]
@@ -222,3 +225,17 @@ def test_one_broken_command_spares_the_others(monkeypatch: pytest.MonkeyPatch) -
     assert "estimate" in result.stdout
     assert "(cannot be loaded)" in result.stdout
     assert "kv cannot be loaded" in fault(["kv", "--gpu", "h100"])
+
+
+@pytest.mark.parametrize("model", ["deepseek-v3", "llama-3.1-8b"])
+def test_the_ways_out_of_missing_arithmetic_work(model: str) -> None:
+    """What the refusal names is no refusal again: exit code 0, or 1 where it does not fit."""
+    question = ["estimate", "--model", model, "--gpu", "t4"]
+    line = fault(question if model == "deepseek-v3" else [*question, "--precision", "fp8"])
+    recipe = line.rpartition("--precision ")[2].split()[0]
+    parts = line.partition("with ")[2].partition(",")[0].split()
+    for way in (["--precision", recipe], parts):
+        assert len(way) in (2, 4), line
+        result = CliRunner().invoke(cli, [*question, *way])
+        assert result.exit_code in (0, 1), result.stderr
+        assert result.stderr == ""
