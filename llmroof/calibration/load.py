@@ -57,12 +57,16 @@ class NetworkFit:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """All coefficients of the expected-time model, with where they come from."""
+    """All coefficients of the expected-time model, with where they come from.
+
+    `devices` are the ids of the profiles whose kernels were timed for them.
+    """
 
     kinds: Mapping[str, KernelFit]
     network: Mapping[str, NetworkFit]
     source: str
     links: LinkFit = field(default_factory=load_links)
+    devices: tuple[str, ...] = ()
     graph: GraphKernels = field(default_factory=load_graph_kernels)
 
     def kind(self, name: str) -> KernelFit:
@@ -147,6 +151,7 @@ _SCHEMA: Final = Table(
             "collectives",
             required=True,
         ),
+        "devices": Field(ListOf(Text()), "profiles whose kernels were timed", required=True),
         "sources": Field(
             ListOf(
                 Table(
@@ -265,4 +270,5 @@ def load_calibration(name: str = "universal") -> Calibration:
         values["kinds"],
         values["network"],
         values["sources"][0]["title"],
+        devices=tuple(values["devices"]),
     )

@@ -57,13 +57,21 @@ class Deployment:
 
     @property
     def time_model(self) -> TimeModel | None:
-        """Operator and its limit -> times; None is the physical limit itself."""
-        calibration = self.calibration
+        """Operator and its limit -> times in a CUDA graph; None is the physical limit itself."""
+        return self._model(self.rules.launch_scale)
+
+    @property
+    def prompt_model(self) -> TimeModel | None:
+        """The same for passes with prompts, whose kernels engines launch one by one."""
+        return self._model(self.rules.eager_scale)
+
+    def _model(self, launch_scale: float) -> TimeModel | None:
+        calibration, hardware = self.calibration, self.hardware
         if calibration is None:
             return None
-        bandwidth = self.hardware.memory.bandwidth
-        launch = self.rules.launch_scale
-        return lambda operator, floor: expected(operator, floor, calibration, bandwidth, launch)
+        return lambda operator, floor: expected(
+            operator, floor, calibration, hardware, launch_scale
+        )
 
 
 @dataclass(frozen=True, slots=True)

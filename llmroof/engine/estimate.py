@@ -72,7 +72,7 @@ def estimate(deployment: Deployment, work: Workload) -> Estimate:
         (prompt,),
         deployment.run,
         deployment.hardware,
-        deployment.time_model,
+        deployment.prompt_model,
         prompt_schedule,
     )
     decode, step_time = decode_phase(deployment, work)

@@ -13,7 +13,9 @@ import numpy as np
 
 from llmroof.calibration.load import Calibration
 from llmroof.engine.roofline import Times, nothing
+from llmroof.engine.silicon_times import kernel_times
 from llmroof.operators import Number, Operator
+from llmroof.specs.hardware import Hardware
 
 #: width in bits of the operands of each arithmetic
 _BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32": 32}

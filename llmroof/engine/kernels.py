@@ -92,10 +92,18 @@ def powered(flop: Number, silicon: Silicon, c: Coefficients) -> Number:
     return flop * c["energy"] * rate ** -c["energy_scaling"] / silicon.power
 
 
-def waves(blocks: Number, silicon: Silicon, c: Coefficients) -> Number:
+def whole(parts: Number, steady: bool = False) -> Number:
+    """`parts` rounded up; in a `steady` server, whose steps vary in size, the mean of that.
+
+    Over sizes spread evenly across a tile the mean of ceil(x) is x + 1/2, and at least 1.
+    """
+    return np.maximum(parts + 0.5, 1.0) if steady else np.ceil(parts)
+
+
+def waves(blocks: Number, silicon: Silicon, c: Coefficients, steady: bool = False) -> Number:
     """Rounds of thread blocks, partly quantised: `wave` = 1 is whole waves, 0 is none."""
     ideal = blocks / silicon.processors
-    return ideal * (np.ceil(ideal) / ideal) ** c["wave"]
+    return ideal * (whole(ideal, steady) / ideal) ** c["wave"]
 
 
 def gemm(
@@ -109,12 +117,14 @@ def gemm(
     activation: Number,
     batch: Number = 1.0,
     copies: Number = 0.0,
+    steady: bool = False,
 ) -> Number:
     """Matrix product of [m,k] activations and [k,n] weights, `batch` times side by side.
 
     weight, activation: bytes per element (scales included); the output has two bytes.
     copies: weight sets used in turn; 0 means that other layers evict the weights (serving), a
-    benchmark that rotates r buffers of a small matrix finds them in the cache.
+    benchmark that rotates r buffers of a small matrix finds them in the cache. steady: m varies
+    from step to step (a server), so that no single size decides how full the last tile is.
     Tiles of four shapes are tried and the fastest is taken, as a library's heuristic does; a tile
     costs `fill` extra steps along k (prologue and epilogue). Small products are bound by the
     chain along k, which split-k cuts beyond `split` elements.
@@ -128,9 +138,9 @@ def gemm(
     per_flop = silicon.processors / (c["compute"] * silicon.peak)
     compute: Number = np.inf
     for rows, columns, steps in ((128, 256, 0), (128, 128, 1), (64, 128, 2), (64, 64, 3)):
-        blocks = batch * np.ceil(m / rows) * np.ceil(n / columns)
+        blocks = batch * whole(m / rows, steady) * np.ceil(n / columns)
         block = 2.0 * rows * columns * (k + c["fill"]) * per_flop / c["small_tile"] ** steps
-        compute = np.minimum(compute, waves(blocks, silicon, c) * block)
+        compute = np.minimum(compute, waves(blocks, silicon, c, steady) * block)
     limit = powered(2.0 * batch * m * n * k, silicon, c)
     chain = c["step"] * k / (1 + k / c["split"]) * late
     busy = norm(c["overlap"], norm(8.0, compute, limit), memory)

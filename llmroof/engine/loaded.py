@@ -60,7 +60,7 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
         (prompt,),
         deployment.run,
         deployment.hardware,
-        deployment.time_model,
+        deployment.prompt_model,
         schedule,
     )
     decode, _ = decode_phase(deployment, work)
@@ -120,7 +120,7 @@ def serve_rate(deployment: Deployment, load: Load, rate: Number) -> tuple[Steady
     grid = np.geomspace(1.0, np.maximum(most / plan.dp, 1.0 + 1e-9)[..., 0], CURVE_POINTS, axis=-1)
     curve = serve(deployment, _last_axis(load, grid * plan.dp))
     finished = curve.requests_per_s
-    top = finished[..., -1]
+    top = np.max(finished, axis=-1)
     if np.ndim(rate) == 0 and np.ndim(top) == 0 and rate > top:
         raise Overloaded(
             f"{rate:g} requests/s are more than the deployment can finish: "
@@ -161,6 +161,7 @@ def _crossing(values: Number, grid: Number, wanted: Number) -> Number:
     target = np.asarray(wanted, dtype=np.float64)[..., None]
     shape = np.broadcast_shapes(target.shape[:-1], values.shape[:-1])
     values = np.broadcast_to(values, (*shape, values.shape[-1]))
+    values = np.maximum.accumulate(values, axis=-1)  # kernels make steps: more may finish less
     above = np.clip(np.sum(values < target, axis=-1, keepdims=True), 0, values.shape[-1] - 1)
     below = np.maximum(above - 1, 0)
     grid = np.broadcast_to(grid, values.shape)

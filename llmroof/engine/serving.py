@@ -8,9 +8,10 @@ prefill once: while it queues (in its TTFT) or while it decodes (in its TPOT). W
   q  what a prefill costs the others: k·(M − D) where steps are mixed, k·P where
      prefill goes first,
   β  the share of the others' prefill that a request meets in the queue,
+  c  prompts met besides where requests of equal length end, and queue again, in clumps,
 the figures are
   TPOT = D + (1 − β)·(running − 1)·q / output
-  TTFT = t0 + k·P + w·D + β·(running − 1)·q + wait for memory
+  TTFT = t0 + k·P·(1 + c·(1 − 1/running)) + w·D + β·(running − 1)·q + wait for memory
 and the requests that the KV cache has no room for wait for one that ends: by Little's
 law (waiting)/(throughput). Sources: Agrawal et al. 2024 (Sarathi-Serve), section 3, for
 the interference; Little 1961; Kwon et al. 2023 (vLLM), section 4, for the KV pool.
@@ -52,7 +53,7 @@ class Load:
     concurrency: Number = 1.0
     kind: str = "closed"
     requests_per_slot: Number = 10.0
-    random: bool = False
+    random: bool | Number = False
     prefix_hit_rate: Number = 0.0
 
 
@@ -120,34 +121,43 @@ def serve(deployment: Deployment, load: Load) -> Steady:
     """Steady state at `load.concurrency` requests in flight over the whole deployment."""
     rules, plan = deployment.rules, deployment.run.plan
     slots = np.minimum(kv_slots(deployment, load), rules.max_num_seqs)
-    wanted = per_rank(load.concurrency, plan)
-    running = np.maximum(np.minimum(wanted, slots), 1.0)
+    running = np.maximum(np.minimum(per_rank(load.concurrency, plan), slots), 1.0)
     costs = step_costs(deployment, load, running)
+    return steady_state(costs, load, rules, slots, plan.dp)
+
+
+def steady_state(
+    costs: StepCosts, load: Load, rules: EngineRules, slots: Number, dp: Number
+) -> Steady:
+    """The operating point of `dp` ranks with room for `slots` sequences each."""
+    wanted = np.where(np.asarray(dp) > 1, np.ceil(load.concurrency / dp), load.concurrency)[()]
+    running = np.maximum(np.minimum(wanted, slots), 1.0)
     others = running - 1.0
     share = queue_share(load, rules)
     tpot = costs.decode + (1.0 - share) * others * costs.marginal / load.output_len
-    ranks = wanted * plan.dp / load.concurrency
+    ranks = wanted * dp / load.concurrency
     rate = running / (load.output_len * tpot + costs.prefill)
     waiting = np.maximum(wanted - running, 0.0)
-    interference = share * others * costs.marginal
-    if plan.dp > 1:
-        interference = interference + rules.rank_coupling * costs.marginal * plan.dp
+    equal = np.logical_not(load.random) & (load.kind == "burst")
+    clump = np.where(equal, rules.clump, 0.0)[()] * (others / running)
+    coupled = np.where(np.asarray(dp) > 1, rules.rank_coupling * dp, 0.0)[()]
+    interference = (share * others + coupled) * costs.marginal + clump * costs.prefill
     lag = rules.start + rules.pipeline_lag * costs.decode
     memory_wait = rules.wait_share * waiting / rate
     ttft = costs.prefill + interference + lag + memory_wait
     return Steady(
         ttft=ttft,
         tpot=tpot,
-        running=running * plan.dp / ranks,
-        waiting=waiting * plan.dp / ranks,
-        requests_per_s=rate * plan.dp / ranks,
+        running=running * dp / ranks,
+        waiting=waiting * dp / ranks,
+        requests_per_s=rate * dp / ranks,
         prefill=costs.prefill,
         interference=interference,
         lag=lag,
         memory_wait=memory_wait,
         step=costs.decode,
         marginal=costs.marginal,
-        slots=slots * plan.dp,
+        slots=slots * dp,
     )
 
 
@@ -178,14 +188,14 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     together = running if pp == 1 else np.ceil(running / pp)  # the stages take turns
     tokens = Step(together, new, context - 1.0, new)
     decode = pass_of(deployment, (tokens,)).time
-    alone = pass_of(deployment, (chunk,)).time
+    alone = pass_of(deployment, (chunk,), prompts=True).time
     if rules.mixes_prefill:
-        marginal = chunks * (pass_of(deployment, (tokens, chunk)).time - decode)
+        marginal = chunks * (pass_of(deployment, (tokens, chunk), prompts=True).time - decode)
     else:
         marginal = chunks * alone
     if pp > 1:  # the others wait until the slowest stage is through, not for a whole pass
         marginal = marginal * slowest_stage(
-            deployment.model, (chunk,), deployment.run, deployment.hardware, deployment.time_model
+            deployment.model, (chunk,), deployment.run, deployment.hardware, deployment.prompt_model
         )
     return StepCosts(per_token(deployment, tokens, decode), chunks * alone, marginal)
 
@@ -202,11 +212,10 @@ def per_token(deployment: Deployment, step: Step, time: Number) -> Number:
     return time / guess.tokens_per_step
 
 
-def pass_of(deployment: Deployment, steps: Sequence[Step]) -> PhaseEstimate:
-    """One pass of a rank of the deployment."""
-    return run_phase(
-        deployment.model, steps, deployment.run, deployment.hardware, deployment.time_model
-    )
+def pass_of(deployment: Deployment, steps: Sequence[Step], prompts: bool = False) -> PhaseEstimate:
+    """One pass of a rank of the deployment, with `prompts` in it or decode alone."""
+    model = deployment.prompt_model if prompts else deployment.time_model
+    return run_phase(deployment.model, steps, deployment.run, deployment.hardware, model)
 
 
 def queue_share(load: Load, rules: EngineRules) -> Number:
@@ -216,6 +225,6 @@ def queue_share(load: Load, rules: EngineRules) -> Number:
     request in `requests_per_slot`. What the engine adds beyond that is fitted
     (requests of equal length end together and queue together again).
     """
-    fitted = rules.queue_random if load.random else rules.queue_fixed
+    fitted = np.where(load.random, rules.queue_random, rules.queue_fixed)[()]
     burst = 0.5 / load.requests_per_slot if load.kind == "burst" else 0.0
     return np.minimum(burst + fitted, 1.0)

@@ -1,0 +1,116 @@
+"""Expected times of the kernels that have a formula of their own (`engine/kernels.py`).
+
+Matrix products and grouped products of experts are timed by the formulas that were fitted to
+isolated kernels, with the launches of a CUDA graph. All other kinds, and GPUs of architectures
+that were not measured, keep the plain shares of `calibration/universal.yaml`: attention by its
+fitted formula predicts served models no better, latent attention worse (docs/validation.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from llmroof.calibration.graphs import GraphKernels
+from llmroof.engine import kernels
+from llmroof.engine.kernels import REFERENCE_CLOCK, Silicon
+from llmroof.engine.roofline import Times, nothing
+from llmroof.operators import Number, Operator
+from llmroof.specs.hardware import Hardware
+
+#: arithmetic -> (family of matrix products, bytes of an activation as the kernel reads it)
+_GEMM: Final[Mapping[str, tuple[str, float]]] = {
+    "bf16": ("gemm bfloat16", 2.0),
+    "fp16": ("gemm bfloat16", 2.0),
+    "fp8": ("gemm fp8", 1.0),
+    "fp4": ("gemm nvfp4", 0.5625),
+}
+#: bf16 FLOP/s of one processor of the datacentre parts, where a profile does not count them
+_PROCESSOR_PEAK: Final = 7.5e12
+
+
+def silicon(hardware: Hardware, compute: str) -> Silicon:
+    """What a kernel sees of a device; what its profile leaves open takes a neutral value.
+
+    Processors follow from the peak, the clock is the reference, no working set stays in an
+    unknown cache, and an unknown power limit never binds.
+    """
+    count = hardware.processors.get("count")
+    return Silicon(
+        peak=hardware.peak(compute),
+        bandwidth=hardware.memory.bandwidth,
+        processors=count or max(1.0, round(hardware.peak("bf16") / _PROCESSOR_PEAK)),
+        cache=hardware.caches.get("l2", 1.0),
+        clock=hardware.processors.get("clock", REFERENCE_CLOCK),
+        power=hardware.tdp or np.inf,
+    )
+
+
+def kernel_times(
+    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, launch_scale: float
+) -> Times | None:
+    """Times of an operator over all its runs, never below `floor`; None without a formula."""
+    if not graph.covers(hardware.architecture):
+        return None
+    if operator.compute not in _GEMM or nothing(operator.flop):
+        return None
+    if operator.kind == "gemm" and not nothing(operator.weight_bytes):
+        return _gemm(operator, floor, graph, hardware, launch_scale)
+    if operator.kind == "moe":
+        return _experts(operator, floor, graph, hardware, launch_scale)
+    return None
+
+
+def _gemm(
+    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, scale: float
+) -> Times:
+    """A matrix product, and for formats below 16 bits the quantizing of its input."""
+    family, activation = _GEMM[operator.compute]
+    fit, shape = graph.families[family], operator.shape
+    seen = silicon(hardware, operator.compute)
+    m, n, k = shape["m"], shape["n"], shape["k"]
+    weight = operator.weight_bytes / (n * k)
+    one = kernels.gemm(seen, fit, m=m, n=n, k=k, weight=weight, activation=activation, steady=True)
+    launch = graph.launch["gemm"]
+    if "quantize" in fit:
+        one = one + kernels.quantize(seen, fit, m=m, k=k)
+        launch = launch + graph.launch["quantize"]
+    return _times(operator, floor, fit, one, launch * scale)
+
+
+def _experts(
+    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, scale: float
+) -> Times:
+    """One of the two grouped products of a fused kernel, with half of what it moves around."""
+    fit, shape = graph.families["MoE"], operator.shape
+    inter = shape["inter"] / shape["tp"]
+    matrices = operator.flop / (2.0 * shape["rows"] * shape["hidden"] * inter)
+    weight = operator.weight_bytes / (shape["touched"] * matrices * shape["hidden"] * inter)
+    halved = {**fit, "permute": fit["permute"] / 2, "local": fit["local"] / 2}
+    one = kernels.moe(
+        silicon(hardware, operator.compute),
+        halved,
+        rows=shape["tokens"] * shape["top_k"],
+        local_rows=shape["rows"],
+        experts=shape["touched"],
+        hidden=shape["hidden"],
+        inter=inter,
+        matrices=matrices,
+        weight=weight,
+        activation=_GEMM[operator.compute][1],
+    )
+    return _times(operator, floor, fit, one, graph.launch["moe"] * scale)
+
+
+def _times(
+    operator: Operator, floor: Times, fit: Mapping[str, float], one: Number, launch: float
+) -> Times:
+    """Seconds over all runs: roofs at the shares that are reached, at least their longest."""
+    compute, memory = floor.compute / fit["compute"], floor.memory / fit["memory"]
+    busy = np.maximum(operator.count * one, np.maximum(compute, memory))
+    busy = np.maximum(busy, floor.total)
+    start = operator.count * launch  # what neither roof explains is latency: chains and waves
+    start = start + np.maximum(busy - compute - memory, 0.0)
+    return Times(compute, memory, 0.0, start, busy + operator.count * launch)
