@@ -354,3 +354,16 @@ def test_charts_are_written_and_repeat(tmp_path: Path, name: str, args: tuple[st
         assert result.exit_code == 0, result.output
     assert path.stat().st_size > 5_000
     assert path.read_bytes() == again.read_bytes()
+
+
+def test_the_notebook_runs() -> None:
+    path = Path(__file__).resolve().parent.parent / "docs" / "search.ipynb"
+    if not path.is_file():
+        pytest.skip("no docs beside the tests")
+    names: dict[str, Any] = {}
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), str(path), "exec"), names)
+    assert len(names["grid"]) == 108
+    assert names["frontier"]["tpot_s"].is_monotonic_increasing
+    assert names["answer"].options

@@ -159,7 +159,7 @@ def _table(answer: Answer) -> Item:
                 _dollars(estimate.cost.usd_per_million_total_tokens),
             )
         )
-    return grid(header, body, "<<>>>>>>")
+    return grid(header, body, "<<>>>>>>", gap=1)
 
 
 def _deployment(replicas: int, estimate: Estimate) -> str:

@@ -1,0 +1,112 @@
+"""Are recommendations right where the truth is known?
+
+Rows of served models that share model, GPU and lengths are one question: which of the
+measured configurations (engine, precision, plan) gives the most throughput per GPU within
+a TPOT bound? The calculator answers from its predictions alone; its choice is judged by
+what was measured. Two choices are judged: the configuration, run at its best measured
+load within the bound; and configuration with load, as predicted.
+
+    python validation/recommend.py              ../shared/measured/e2e.csv
+    python validation/recommend.py ROWS.csv     rows of your own
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from llmroof.evidence.validate import validate  # noqa: E402
+
+QUESTION = ["model", "hardware", "input_len", "output_len", "lengths"]
+CONFIGURATION = ["engine", "precision", "kv_cache_dtype", "num_gpus", "tp", "pp", "dp", "ep"]
+#: seconds per token that a service may promise: fast, usual, relaxed
+BOUNDS = (0.01, 0.02, 0.03, 0.05, 0.1)
+#: within this part of the best a choice is right
+RIGHT = 0.10
+#: a prediction may miss the bound by as much before its load counts as a miss
+SLACK = 0.10
+
+
+def per_gpu(rows: pd.DataFrame, ttft: str, tpot: str) -> pd.Series:
+    """Output tokens/s per GPU of a closed load (Little 1961)."""
+    latency = rows[ttft] + (rows["output_len"] - 1) * rows[tpot]
+    return rows["concurrency"] * rows["output_len"] / latency / rows["num_gpus"]
+
+
+def judge(group: pd.DataFrame, bound: float) -> dict[str, float] | None:
+    """What the choices under one bound lose against the best; None where there is no choice."""
+    allowed = group[group["tpot_s"] <= bound]
+    if allowed.groupby(CONFIGURATION, dropna=False).ngroups < 2:
+        return None
+    best = allowed["measured"].max()
+    promised = group[group["predicted_tpot_s"] <= bound]
+    if promised.empty:
+        return {"configuration": 1.0, "load": 1.0}
+    chosen = promised.loc[promised["predicted"].idxmax()]
+    same = np.logical_and.reduce(
+        [
+            (allowed[name] == chosen[name]) | (allowed[name].isna() & pd.isna(chosen[name]))
+            for name in CONFIGURATION
+        ]
+    )
+    reached = allowed.loc[same, "measured"].max() if same.any() else 0.0
+    kept = chosen["tpot_s"] <= bound * (1 + SLACK)
+    return {
+        "configuration": 1 - reached / best,
+        "load": 1 - min(chosen["measured"] / best, 1.0) if kept else 1.0,
+    }
+
+
+def main() -> None:
+    shared = Path(os.environ.get("LLMROOF_SHARED", ROOT.parent / "shared"))
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else shared / "measured" / "e2e.csv"
+    if not path.is_file():
+        print(f"no measured rows at {path}: nothing to judge")
+        return
+    rows = validate(path)
+    if "trust" in rows.columns:
+        rows = rows[rows["trust"] == "ok"]
+    known = rows[rows["error"] == ""].dropna(subset=["ttft_s", "tpot_s", "concurrency"])
+    print(f"{len(rows)} rows, {len(known)} predicted")
+    for name in ("num_gpus", "concurrency", "output_len", "ttft_s", "tpot_s"):
+        known = known.assign(**{name: pd.to_numeric(known[name])})
+    known = known.assign(
+        measured=per_gpu(known, "ttft_s", "tpot_s"),
+        predicted=per_gpu(known, "predicted_ttft_s", "predicted_tpot_s"),
+    )
+    found = []
+    for names, group in known.groupby(QUESTION, dropna=False):
+        for bound in BOUNDS:
+            regret = judge(group, bound)
+            if regret is not None:
+                found.append({**dict(zip(QUESTION, names, strict=True)), "bound": bound, **regret})
+    table = pd.DataFrame(found)
+    if table.empty:
+        print("no question with a choice")
+        return
+    questions = table.groupby(QUESTION, dropna=False).ngroups
+    print(f"{len(table)} choices: {questions} questions under bounds {BOUNDS} s per token\n")
+    print(f"{'judged':<30}{'choices':>8}  right  mean regret  median")
+    for what in ("configuration", "load"):
+        show(f"all: {what}", table[what])
+    for model, part in table.groupby("model"):
+        show(f"{model}"[:29], part["configuration"])
+    for bound, part in table.groupby("bound"):
+        show(f"TPOT <= {1000 * bound:.0f} ms", part["configuration"])
+
+
+def show(name: str, regret: pd.Series) -> None:
+    right = (regret <= RIGHT).mean()
+    print(f"{name:<30}{len(regret):>8}  {right:>5.0%}  {regret.mean():>11.1%}  "
+          f"{regret.median():>6.1%}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
