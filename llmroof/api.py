@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmroof.arguments import ARRAYS, check_arguments
 from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.estimate import Estimate, memory_of
 from llmroof.engine.grid import estimate_grid
@@ -24,6 +25,9 @@ from llmroof.specs.hardware import Hardware
 
 __all__ = ["DEFAULTS", "check_context", "deploy", "estimate", "resolve_precision", "smallest_plan"]
 
+#: the keywords of `estimate`: its own and those of `deploy`
+_KEYWORDS: Final = (*ARRAYS, "load", "random_lengths", "prefix_hit_rate", "chunked_prefill",
+                    *(deploy.__kwdefaults__ or ()))  # fmt: skip
 #: largest number of devices that a plan left open may grow to
 _MAX_GPUS: Final = 64
 #: options that have a default worth telling when they are left out
@@ -56,6 +60,10 @@ def estimate(
     `options` are those of `deploy`. All figures are SI: seconds, bytes, FLOP, USD.
     Raises LlmroofError.
     """
+    own = {"model": model, "gpu": gpu, "batch": batch, "input_len": input_len}
+    own |= {"output_len": output_len, "concurrency": concurrency, "request_rate": request_rate}
+    own |= {"load": load, "random_lengths": random_lengths, "prefix_hit_rate": prefix_hit_rate}
+    check_arguments(own | {"chunked_prefill": chunked_prefill} | options, _KEYWORDS)
     deployment, notes = deploy(model=model, gpu=gpu, **options)
     lengths = _lengths(deployment.model, input_len, output_len)
     if not 0 <= prefix_hit_rate < 1:

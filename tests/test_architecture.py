@@ -22,7 +22,7 @@ LAYERS = (
     ("models",),
     ("calibration",),
     ("engine",),
-    ("resolve",),
+    ("resolve", "arguments"),
     ("api",),
     ("figures",),
     ("search",),

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import llmroof
 from llmroof.cli.main import cli
+from llmroof.errors import InputError
 
 #: arguments -> a part of the message
 FAULTS: list[tuple[list[str], str]] = [
@@ -239,3 +242,39 @@ def test_the_ways_out_of_missing_arithmetic_work(model: str) -> None:
         result = CliRunner().invoke(cli, [*question, *way])
         assert result.exit_code in (0, 1), result.stderr
         assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"model": 3}, "model must be the name of a model or a loaded Model, not 3"),
+        ({"gpu": ["h100"]}, "gpu must be the name of a GPU or a loaded Hardware, not ['h100']"),
+        ({"batch": True}, "batch must be a number or an array of numbers, not True"),
+        ({"batch": "8"}, "batch must be a number or an array of numbers, not '8'"),
+        ({"batch": [1, True]}, "batch must be a number or an array of numbers"),
+        ({"tp": "2"}, "tp must be a number, not '2'"),
+        ({"tp": 2.5}, "tp must be a whole number, not 2.5"),
+        ({"price": True}, "price must be a number, not True"),
+        ({"power": [1]}, "power must be a number, not [1]"),
+        ({"precision": 8}, "precision must be a name, not 8"),
+        ({"load": 3}, "load must be a name, not 3"),
+        ({"kv_cache": "no"}, "kv_cache must be True or False, not 'no'"),
+        ({"max_num_seqs": True}, "max_num_seqs must be a number"),
+        ({"bacth": 1}, "unknown argument 'bacth'; did you mean 'batch'?"),
+        ({"batch": np.ones(3), "input_len": np.ones(4)}, "the arrays do not fit each other"),
+    ],
+    ids=str,
+)
+def test_python_calls_are_checked(question: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        llmroof.estimate(**question)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    one = llmroof.estimate(gpu="h100", batch=8, tp=2)
+    same = llmroof.estimate(gpu="h100", batch=np.int64(8), tp=np.int64(2), price=np.float32(3.99))
+    assert same.serving == one.serving
+    rows = llmroof.estimate(gpu="h100", batch=[1, 8], tp=2)
+    assert rows.serving.tpot[1] == one.serving.tpot

@@ -247,3 +247,17 @@ def test_no_run_beats_the_peak_in_a_pipeline() -> None:
     rates = [row["flop"] / row["roofline_time_s"] / peak for row in found]
     assert max(rates) <= 1 + 1e-9
     assert max(rates) == pytest.approx(1)  # the matmuls of prefill stand at the peak
+
+
+def test_devices_that_were_not_timed_are_told() -> None:
+    from llmroof.calibration.load import load_calibration
+    from llmroof.specs.catalog import HARDWARE
+
+    devices = load_calibration().devices
+    assert set(devices) <= set(HARDWARE.files())
+    for gpu in ("a100", "h200", "h100", "mi300x"):
+        text = CliRunner().invoke(cli, ["estimate", "--gpu", gpu]).stdout
+        hardware = llmroof.load_hardware(gpu)
+        words = " ".join(text.split())
+        assert (f"not measured on {hardware.name}" in words) == (hardware.id not in devices)
+        assert "efficiencies measured on" in words or "efficiencies carried over from" in words

@@ -105,11 +105,23 @@ def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:
     if deployment.calibration is not None:
         found.append(
             (
-                "expected times: launch cost and achieved shares of the peaks",
+                f"expected times: launch cost and achieved shares of the peaks, "
+                f"{measured_words(estimate)}",
                 deployment.calibration.source,
             )
         )
     return found
+
+
+def measured_words(estimate: Estimate) -> str:
+    """Whether the kernels of this device were timed, or of which ones instead."""
+    calibration, hardware = estimate.deployment.calibration, estimate.deployment.hardware
+    if calibration is None or hardware.id in calibration.devices:
+        return "measured on this GPU"
+    return (
+        f"carried over from measurements on {', '.join(calibration.devices)}; "
+        f"not measured on {hardware.name}"
+    )
 
 
 def price_basis(estimate: Estimate) -> tuple[str, str | None]:

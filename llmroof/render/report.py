@@ -9,7 +9,14 @@ import numpy as np
 
 from llmroof import units
 from llmroof.engine.estimate import Estimate
-from llmroof.render.basis import NOTHING, arithmetics, basis, defaults_sentence, price_basis
+from llmroof.render.basis import (
+    NOTHING,
+    arithmetics,
+    basis,
+    defaults_sentence,
+    measured_words,
+    price_basis,
+)
 from llmroof.render.flags import command, words
 from llmroof.render.page import Grid, Item, Line, Page, fits, grid, heading, page
 from llmroof.render.record import shape
@@ -240,7 +247,10 @@ def _basis_of_times(estimate: Estimate) -> list[Item]:
     if calibration is None:
         return [Line("- limit: datasheet peaks, every operator at its roof, no overhead", hang=2)]
     return [
-        Line("- expected times: measured kernel efficiencies (sources: llmroof explain)", hang=2)
+        Line(
+            f"- expected times: kernel efficiencies {measured_words(estimate)} (llmroof explain)",
+            hang=2,
+        )
     ]
 
 
