@@ -79,6 +79,9 @@ def deploy(
     chosen = _with_activations(chosen.with_parts(weights, None, kv_cache_dtype), activations)
     require_support(hardware, chosen, {tensor.role for tensor, _ in loaded.tensors()})
     rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
+    if _widens(rules, chosen, hardware) and activations is None:
+        chosen = replace(chosen, activations=number_format(rules.mxfp4))
+        notes = (*notes, f"activations of the experts in {rules.mxfp4}, as {engine} runs them here")
     if kv_cache_dtype is None and rules.kv_cache and chosen.activations.quantized:
         chosen = chosen.with_parts(kv_cache=rules.kv_cache)
         notes = (*notes, f"KV cache in {rules.kv_cache}, as {engine} keeps it for these weights")
@@ -128,6 +131,12 @@ def _with_activations(precision: Precision, name: str | None) -> Precision:
     if not wanted.quantized and wanted != precision.base:
         precision = precision.on_base(wanted.id)
     return precision.with_parts(activations=wanted.id)
+
+
+def _widens(rules: EngineRules, chosen: Precision, hardware: Hardware) -> bool:
+    """True where an engine quantizes the 16-bit activations that meet MXFP4 weights."""
+    plain = chosen.weights.id == "mxfp4" and not chosen.activations.quantized
+    return bool(rules.mxfp4) and plain and {"fp4", "fp8"} <= set(hardware.compute)
 
 
 def speculate(

@@ -81,7 +81,8 @@ class EngineRules:
     `utilization` share of the device it may use, of what the weights leave when
     `of_free`; `held_output` part of an answer that reserves cache; seconds, tokens,
     sequences and plain shares otherwise. `kv_cache` is the format of the KV cache unless
-    one is asked for, where matmuls run in 8 bits or fewer; "" keeps the 16-bit base.
+    one is asked for, where matmuls run in 8 bits or fewer, and `mxfp4` that of the activations
+    of MXFP4 weights on devices with 4-bit arithmetic; "" keeps the 16-bit base.
     """
 
     utilization: float
@@ -103,6 +104,7 @@ class EngineRules:
     rank_coupling: float = 0.0
     wait_share: float = 1.0
     kv_cache: str = ""
+    mxfp4: str = ""
     source: str = ""
 
     def pool(self, capacity: float, weights: float) -> float:
@@ -190,6 +192,7 @@ def _rules(v: dict[str, Any]) -> EngineRules:
         rank_coupling=v["coupling"],
         wait_share=v["wait"],
         kv_cache="" if v["kv_cache"] == "base" else v["kv_cache"],
+        mxfp4="" if v["mxfp4"] == "base" else v["mxfp4"],
         source=v["sources"][0]["title"],
     )
 
@@ -210,6 +213,7 @@ _ENGINES: Final = MapOf(
                 required=True,
             ),
             "kv_cache": Field(Text(("base", "fp8")), "format of the KV cache", required=True),
+            "mxfp4": Field(Text(("base", "mxfp8")), "activations of MXFP4 weights", True),
             "hold": Field(Number(0.0, 1.0), "part of an answer that reserves cache", True),
             "block": Field(Number(1, 1e9, whole=True), "tokens per KV block", required=True),
             "chunk": Field(Number(1, 1e9, whole=True), "prompt tokens in a step", required=True),

@@ -20,7 +20,7 @@ from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.estimate import Estimate, decode_phase, memory_of
 from llmroof.engine.passes import prefill_pass
 from llmroof.engine.phases import run_phase
-from llmroof.engine.service import ServingEstimate
+from llmroof.engine.service import ServingEstimate, with_ranges
 from llmroof.engine.serving import Load, Steady, kv_slots, serve
 from llmroof.errors import LlmroofError
 from llmroof.operators import Number
@@ -64,7 +64,7 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
         schedule,
     )
     decode, _ = decode_phase(deployment, work)
-    serving = served(load, steady, deployment.num_gpus)
+    serving = with_ranges(served(load, steady, deployment.num_gpus), deployment)
     share = serving.requests_per_s / deployment.run.plan.dp * steady.marginal
     return Estimate(
         deployment,

@@ -1,16 +1,24 @@
-"""What users and operators of a service see of a static batch."""
+"""What users and operators of a service see, and how far off that may be."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from llmroof.engine.deployment import Workload
+from llmroof.calibration.ranges import Class, load_ranges
+from llmroof.engine.deployment import Deployment, Workload
 from llmroof.operators import Number
+
+#: low and high end of a range, each of the shape of the figure
+Span: TypeAlias = tuple[Number, Number]
 
 
 @dataclass(frozen=True, slots=True)
 class ServingEstimate:
-    """What a user and an operator of the service see (seconds, tokens per second)."""
+    """What a user and an operator of the service see (seconds, tokens per second).
+
+    80 % of measurements are expected within the ranges; None where none were made.
+    """
 
     ttft: Number
     tpot: Number
@@ -19,6 +27,9 @@ class ServingEstimate:
     total_tokens_per_s: Number
     output_tokens_per_s_per_gpu: Number
     requests_per_s: Number
+    ttft_range: Span | None = None
+    tpot_range: Span | None = None
+    range_class: Class | None = None
 
 
 def serve_static(
@@ -37,3 +48,27 @@ def serve_static(
         output_tokens_per_s_per_gpu=output / devices,
         requests_per_s=requests,
     )
+
+
+def with_ranges(serving: ServingEstimate, deployment: Deployment) -> ServingEstimate:
+    """The same with the ranges that held-out measurements of its class give.
+
+    At the physical limit there is nothing to be off from, and no ranges.
+    """
+    if deployment.calibration is None:
+        return serving
+    found, factors = load_ranges().find(*kind_of(deployment))
+    (ttft_low, ttft_high), (tpot_low, tpot_high) = factors["ttft_s"], factors["tpot_s"]
+    return replace(
+        serving,
+        ttft_range=(serving.ttft * ttft_low, serving.ttft * ttft_high),
+        tpot_range=(serving.tpot * tpot_low, serving.tpot * tpot_high),
+        range_class=found,
+    )
+
+
+def kind_of(deployment: Deployment) -> tuple[str, int, str]:
+    """(engine, bits of the weights: 4, 8 or 16, GPU architecture) of a deployment."""
+    bits = deployment.run.precision.weights.bits
+    width = next((width for width in (4, 8) if bits <= width), 16)
+    return deployment.engine, width, deployment.hardware.architecture.partition(" ")[0]

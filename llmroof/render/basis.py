@@ -8,7 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof import units
+from llmroof.calibration.ranges import load_ranges
 from llmroof.engine.estimate import Estimate
+from llmroof.engine.service import kind_of
 from llmroof.specs.hardware import Source
 
 #: no options: the estimate was made from Python
@@ -110,7 +112,23 @@ def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:
                 deployment.calibration.source,
             )
         )
+    if estimate.serving.range_class is not None:
+        found.append((range_words(estimate), load_ranges().source))
     return found
+
+
+def range_words(estimate: Estimate) -> str:
+    """Which measurements the ranges of TTFT and TPOT rest on."""
+    known, (engine, _, architecture) = load_ranges(), kind_of(estimate.deployment)
+    found = estimate.serving.range_class
+    assert found is not None
+    rests = f"{found.rows} closed-loop measurements of {found.name}"
+    if known.seen(engine, architecture):
+        return f"ranges hold 80 % of {rests}, each predicted without its own model and GPU"
+    return (
+        f"ranges of {rests}, stretched by {known.unseen:g}: "
+        f"nothing like {engine} on {architecture or 'this device'} was measured"
+    )
 
 
 def measured_words(estimate: Estimate) -> str:

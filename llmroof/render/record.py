@@ -200,6 +200,8 @@ def points_of(estimate: Estimate) -> Iterator[Tree]:
 def _at(value: Any, size: tuple[int, ...], index: int) -> Any:
     if isinstance(value, dict):
         return {key: _at(part, size, index) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_at(part, size, index) for part in value]
     if isinstance(value, np.ndarray):
         return np.broadcast_to(value, size).flat[index]
     return value

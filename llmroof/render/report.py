@@ -16,6 +16,7 @@ from llmroof.render.basis import (
     defaults_sentence,
     measured_words,
     price_basis,
+    range_words,
 )
 from llmroof.render.flags import command, words
 from llmroof.render.page import Grid, Item, Line, Page, fits, grid, heading, page
@@ -139,7 +140,7 @@ def answer(estimate: Estimate) -> Grid:
     kinds = [limit] if limit is estimate else [estimate, limit]
     names = ("at the limit",) if limit is estimate else ("expected", "at the limit")
     rows = [
-        ("TTFT", *(units.show(each.serving.ttft, "s") for each in kinds)),
+        ("TTFT", *(_spanned(each.serving.ttft, each.serving.ttft_range) for each in kinds)),
         ("TPOT", *(_tpot(each) for each in kinds)),
         ("output tokens/s", *(f"{each.serving.output_tokens_per_s:,.0f}" for each in kinds)),
     ]
@@ -149,7 +150,17 @@ def answer(estimate: Estimate) -> Grid:
 
 
 def _tpot(estimate: Estimate) -> str:
-    return units.show(estimate.serving.tpot, "s") if decodes(estimate) else "-"
+    serving = estimate.serving
+    return _spanned(serving.tpot, serving.tpot_range) if decodes(estimate) else "-"
+
+
+def _spanned(value: Any, span: Any) -> str:
+    """`8.4 ms (7.1-10.2 ms)`: the figure, and where 80 % of measurements are expected."""
+    if span is None:
+        return units.show(value, "s")
+    low, high = (units.show(float(end), "s") for end in span)
+    (less, unit), (_, other) = low.split(), high.split()
+    return f"{units.show(value, 's')} ({less if unit == other else low}-{high})"
 
 
 def _prices(estimate: Estimate) -> str:
@@ -230,6 +241,8 @@ def assumptions(estimate: Estimate, asked: Asked) -> list[Item]:
     price, price_source = price_basis(estimate)
     lines = [Line(""), heading("Assumptions")]
     lines += [Line(f"- {text}", hang=2) for text in said if text != price]
+    if estimate.serving.range_class is not None:
+        lines.append(Line(f"- {range_words(estimate)}", hang=2))
     lines.append(
         Line(
             f"- {peaks} dense: {peak.title if peak else 'no source'}; "
