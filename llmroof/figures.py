@@ -140,12 +140,32 @@ STEADY: Final[Mapping[str, Getter]] = {
     "lag_s": attrgetter("steady.lag"),
     "memory_wait_s": attrgetter("steady.memory_wait"),
 }
+
+
+def _end(name: str, place: int) -> Getter:
+    """One end of a range; None where none is known."""
+
+    def read(estimate: Estimate) -> Any:
+        span = getattr(estimate.serving, f"{name}_range")
+        return None if span is None else span[place]
+
+    return read
+
+
+#: the ranges of JSON (`ttft_s_range`: [low, high]) as flat columns
+SPANS: Final[Mapping[str, Getter]] = {
+    f"{name}_s_{end}": _end(name, place)
+    for name in ("ttft", "tpot")
+    for place, end in enumerate(("low", "high"))
+}
 #: parts whose names stand for themselves in a flat row
 _BARE: Final = ("inputs", "memory", "serving", "cost", "energy")
 #: what a name ends in when less of it is better
-_LESS: Final = ("_s", "_bytes", "_flop", "per_million_output_tokens", "per_million_input_tokens",
-                "per_million_total_tokens", "usd_per_hour", "joule_per_output_token", "num_gpus",
-                "usd_per_gpu_hour", "power_watts")  # fmt: skip
+_LESS: Final = (
+    *("_s", "_low", "_high", "_bytes", "_flop", "num_gpus", "power_watts"),
+    *("per_million_output_tokens", "per_million_input_tokens", "per_million_total_tokens"),
+    *("usd_per_hour", "usd_per_gpu_hour", "joule_per_output_token"),
+)
 _MORE: Final = ("tokens_per_s", "requests_per_s", "_per_gpu")
 
 
@@ -174,7 +194,7 @@ COLUMNS: Final[Mapping[str, Getter]] = {
     flat_name(part, name): get
     for part, figures in {**FIGURES, "steady": STEADY}.items()
     for name, get in figures.items()
-}
+} | dict(SPANS)
 
 
 def more_is_better(column: str) -> bool:

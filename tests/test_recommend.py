@@ -24,17 +24,17 @@ from llmroof.search.recommend import best_first, recommend, running_grid
 from llmroof.search.space import PRECISIONS, Question, candidates, deployments, plans
 from llmroof.specs.hardware import load_hardware
 
-GPUS = ("a100-sxm-80gb", "h100-sxm", "l40s", "mi300x", "b200-sxm", "t4")
+GPUS = ("a100-sxm-80gb", "h100-sxm", "l40s", "b200-sxm")
 GOALS: list[dict[str, Any]] = [
     {"slo_ttft": 0.5, "slo_tpot": 0.03},
-    {"slo_ttft": 0.5, "slo_tpot": 0.03, "request_rate": 20, "max_gpus": 64},
+    {"slo_ttft": 0.5, "slo_tpot": 0.03, "request_rate": 20, "max_gpus": 32},
     {"slo_tpot": 0.05, "concurrency": 300, "max_gpus": 64},
     {"objective": "throughput"},
     {"objective": "latency", "max_gpus": 8},
     {"objective": "energy", "slo_tpot": 0.04},
     {"slo_tpot": 0.02, "input_len": 8000, "output_len": 64},
     {"slo_tpot": 0.001},
-    {"slo_ttft": 0.001, "request_rate": 3},
+    {"slo_ttft": 0.001, "request_rate": 3, "max_gpus": 4},
     {"slo_tpot": 0.05, "engine": "sglang"},
     {"slo_tpot": 0.05, "engine": "vllm", "prefix_hit_rate": 0.5},
 ]
@@ -73,8 +73,11 @@ DEFAULTS: dict[str, Any] = {
 } | {"input_len": None, "output_len": None}
 
 
-@pytest.mark.parametrize("goal", GOALS, ids=str)
-@pytest.mark.parametrize("model", ["llama-3.1-8b", "llama-3.1-70b"])
+@pytest.mark.parametrize(
+    ("model", "goal"),
+    [(("llama-3.1-8b", "llama-3.1-70b")[i % 2], goal) for i, goal in enumerate(GOALS)],
+    ids=str,
+)
 def test_the_search_finds_what_trying_all_finds(model: str, goal: dict[str, Any]) -> None:
     """Also: no candidate is better than its bound."""
     expected = everything(model, goal)
@@ -107,7 +110,7 @@ TARGETS = st.tuples(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=4)
 @given(
     targets=TARGETS,
     looser=st.floats(1.0, 3.0),
@@ -122,7 +125,12 @@ def test_looser_targets_and_more_gpus_are_never_worse(
     objective: str,
     gpus: int,
 ) -> None:
-    asked: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": GPUS, "objective": objective, **load}
+    asked: dict[str, Any] = {
+        "model": "llama-3.1-8b",
+        "gpu": GPUS[1:3],
+        "objective": objective,
+        **load,
+    }
     names = ("slo_ttft", "slo_tpot")
     tight = dict(zip(names, targets, strict=True))
     loose = {name: None if value is None else value * looser for name, value in tight.items()}

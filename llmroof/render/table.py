@@ -18,12 +18,16 @@ _LISTS: Final = ("defaults",)
 
 
 def columns(estimate: Estimate) -> dict[str, Any]:
-    """Column name -> scalar or array, as in the JSON."""
-    return {
-        flat_name(part, name): " ".join(value) if name in _LISTS else value
-        for part, values in tree(estimate).items()
-        for name, value in values.items()
-    }
+    """Column name -> scalar or array, as in the JSON; a range has a column for each end."""
+    found: dict[str, Any] = {}
+    for part, values in tree(estimate).items():
+        for name, value in values.items():
+            if name.endswith("_range"):
+                base = name.removesuffix("_range")
+                found[f"{base}_low"], found[f"{base}_high"] = value
+            else:
+                found[flat_name(part, name)] = " ".join(value) if name in _LISTS else value
+    return found
 
 
 def to_frame(estimate: Estimate) -> Any:

@@ -21,7 +21,7 @@ from llmroof.engine.grid import PIECE, regions
 from llmroof.engine.loaded import CURVE_POINTS, estimate_load
 from llmroof.engine.serving import LOADS, Load
 from llmroof.errors import InputError, LlmroofError, UnknownName
-from llmroof.figures import COLUMNS, FIGURES, STEADY, flat_name, more_is_better
+from llmroof.figures import COLUMNS, FIGURES, SPANS, STEADY, flat_name, more_is_better
 from llmroof.resolve import deploy
 from llmroof.search.axes import Axes
 from llmroof.search.frontier import Mask, best, numbers, pareto
@@ -31,7 +31,7 @@ from llmroof.search.where import Condition, kind_of, parse_where
 STATIC: Final = tuple(
     flat_name(part, name) for part, figures in FIGURES.items() for name in figures
 )
-UNDER_LOAD: Final = tuple(flat_name("steady", name) for name in STEADY)
+UNDER_LOAD: Final = (*SPANS, *(flat_name("steady", name) for name in STEADY))
 _PLAN: Final = ("num_gpus", "tp", "pp", "dp", "ep")
 _WORK: Final = ("prefix_hit_rate", "chunked_prefill")
 #: rows of a selection kept before it is thinned out again

@@ -50,7 +50,10 @@ _ARITHMETIC: Final = {
 }
 _WORDS: Final = ("and", "or", "not", "true", "false")
 #: what the name of a column ends in -> what it measures
-_MEASURES: Final = (("_tokens_per_s", ""), ("_per_s", ""), ("_s", "s"), ("bytes", "B"))
+_MEASURES: Final = (
+    *(("_tokens_per_s", ""), ("_per_s", ""), ("_s", "s"), ("_s_low", "s"), ("_s_high", "s")),
+    ("bytes", "B"),
+)
 
 
 class _Token(NamedTuple):

@@ -16,6 +16,7 @@ from llmroof.render.plots.callouts import Callouts
 from llmroof.render.plots.frame import axes_between, blank
 from llmroof.render.plots.frontier import plain_ticks
 from llmroof.render.sweep import devices_words
+from llmroof.units import SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +101,7 @@ def _gather(rows: Sequence[Row], name: str) -> list[_Series]:
 def _series(group: Sequence[Row], name: str, varying: Sequence[str]) -> _Series:
     fit = [row for row in group if row["fits"]]
     at_once = _column(fit, name)
-    panels = (1000 * _column(fit, "tpot_s"), _column(fit, "output_tokens_per_s_per_gpu"))
+    panels = (_column(fit, "tpot_s") / SMALL["m"], _column(fit, "output_tokens_per_s_per_gpu"))
     distance = _column(fit, "decode_arithmetic_intensity") / _column(fit, "decode_ridge_point")
     return _Series(
         _label(fit[0], varying),
