@@ -17,6 +17,7 @@ _EXPORTS = {
     "advise": "llmroof.search.frames",
     "compare": "llmroof.search.frames",
     "deploy": "llmroof.api",
+    "validate": "llmroof.evidence.validate",
     "Estimate": "llmroof.engine.estimate",
     "Hardware": "llmroof.specs.hardware",
     "LlmroofError": "llmroof.errors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,9 @@ OUTPUTS: dict[str, list[str]] = {
         " --draft-model llama-3.2-1b",
     ],
     "estimates": ["estimate --batch 1:64:x2 --isl 64,128"],
+    "validation": [
+        f"validate {Path(__file__).resolve().parents[1] / 'docs' / 'measured-example.csv'}",
+    ],
     "layers": ["layers --gpu a100 -b 4", "layers --model llama-3.1-70b --gpu h100 -tp 4"],
     "kv": ["kv --gpu a100", "kv --model mistral-7b --gpu l4 --kv-cache-dtype fp8"],
     "explain": ["explain --gpu a100 -b 32", "explain --gpu h100 --precision fp8 --section model"],

@@ -77,14 +77,14 @@ class Ranges:
         return engine in engines and architecture in {one.architecture for one in self.classes}
 
 
-_PAIR: Final = ListOf(Number(0.001, 1000.0))
+_PAIR: Final = ListOf(Number(1e-4, 1e4))
 _CLASS: Final = Table(
     {
         "engine": Field(Text(), "serving engine"),
         "bits": Field(Number(1, 64, whole=True), "width of the weights"),
         "architecture": Field(Text(), "of the GPU"),
-        "rows": Field(Number(1, 1e9, whole=True), "measurements", required=True),
-        "groups": Field(Number(1, 1e9, whole=True), "pairs of model and GPU", required=True),
+        "rows": Field(Number(1, 1e8, whole=True), "measurements", required=True),
+        "groups": Field(Number(1, 1e8, whole=True), "pairs of model and GPU", required=True),
         "ttft_s": Field(_PAIR, "factors on TTFT", required=True),
         "tpot_s": Field(_PAIR, "factors on TPOT", required=True),
     }

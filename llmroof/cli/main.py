@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "recommend": "llmroof.cli.commands.recommend",
     "advise": "llmroof.cli.commands.advise",
     "compare": "llmroof.cli.commands.compare",
+    "validate": "llmroof.cli.commands.validate",
     "gpus": "llmroof.cli.commands.gpus",
     "models": "llmroof.cli.commands.models",
 }

@@ -6,21 +6,33 @@ Rows that share a deployment are predicted in one vectorised call. Errors are re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from llmroof.api import estimate
-from llmroof.errors import LlmroofError
+from llmroof.calibration.ranges import METRICS as RANGED
+from llmroof.errors import InputError, LlmroofError
 from llmroof.evidence.rows import DEPLOYMENT, METRICS, lengths, options, read_rows
+from llmroof.models.load import load_model
+from llmroof.specs.hardware import load_hardware
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from llmroof.engine.estimate import Estimate
+    from llmroof.engine.phases import PhaseEstimate
 
+#: what a prediction adds to a row
+_COLUMNS: Final = (
+    *(f"predicted_{metric}" for metric in METRICS),
+    *(f"{end}_{metric}" for metric in RANGED for end in ("low", "high")),
+)
+#: a part of TTFT below this share is not told
+_TOLD: Final = 0.05
 #: told after each deployment: (rows done, rows in all)
 Progress = Callable[[int, int], None]
 
@@ -30,44 +42,69 @@ def validate(
 ) -> pd.DataFrame:
     """The rows with `predicted_<metric>`, `error_<metric>` and `error` (why not predicted).
 
+    Where the prediction has a range, `low_<metric>` and `high_<metric>` are its ends and
+    `inside_<metric>` tells whether the measurement lies between them.
     `overrides` replace options of every row (`limit=True` holds the pure roofline
     against the measurements). Raises InputError when the file cannot be read.
     """
     frame = read_rows(Path(rows)) if isinstance(rows, (str, Path)) else rows.copy()
     frame = frame.reset_index(drop=True)
-    for metric in METRICS:
-        frame[f"predicted_{metric}"] = np.nan
-    frame["error"] = ""
     keys = [name for name in DEPLOYMENT if name in frame.columns]
-    done = 0
+    found = {name: np.full(len(frame), np.nan) for name in _COLUMNS}
+    faults = np.full(len(frame), "", dtype=object)
+    asker, done = _Asker(overrides), 0
     for _, group in frame.fillna(dict.fromkeys(keys, "")).groupby(keys, sort=False):
-        _predict_group(frame, group, overrides)
+        _predict_group(asker, group, found, faults)
         done += len(group)
         if progress is not None:
             progress(done, len(frame))
+    frame = frame.assign(**found, error=faults)
     for metric in METRICS:
         if metric in frame.columns:
             measured = frame[metric]
             frame[f"error_{metric}"] = (frame[f"predicted_{metric}"] - measured) / measured
+    for metric in RANGED:
+        if metric in frame.columns:
+            ends = frame[f"low_{metric}"], frame[f"high_{metric}"]
+            inside = frame[metric].between(*ends).astype(float)
+            frame[f"inside_{metric}"] = inside.where(ends[0].notna() & frame[metric].notna())
     return frame
 
 
-def _predict_group(frame: pd.DataFrame, group: pd.DataFrame, overrides: dict[str, Any]) -> None:
+class _Asker:
+    """Asks for rows of one deployment; models and hardware are read once."""
+
+    def __init__(self, overrides: Mapping[str, Any]) -> None:
+        self.overrides = overrides
+        self.model = lru_cache(maxsize=None)(load_model)
+        self.hardware = lru_cache(maxsize=None)(load_hardware)
+
+    def __call__(self, group: pd.DataFrame) -> Estimate:
+        question = {**question_of(group), **self.overrides}
+        for name, read in (("model", self.model), ("gpu", self.hardware)):
+            if isinstance(question[name], str):
+                question[name] = read(question[name])
+        return estimate(**question)
+
+
+def _predict_group(asker: _Asker, group: pd.DataFrame, found: dict[str, Any], faults: Any) -> None:
     """Predict the rows of one deployment together; one by one where that is refused."""
+    place = group.index.to_numpy()
     try:
-        found = _ask(group, overrides)
+        answer = asker(group)
     except LlmroofError as error:
         if len(group) == 1:
-            frame.loc[group.index, "error"] = str(error)
+            faults[place] = str(error)
             return
         for index in group.index:
-            _predict_group(frame, group.loc[[index]], overrides)
+            _predict_group(asker, group.loc[[index]], found, faults)
         return
-    for metric, values in figures(found, group).items():
-        frame.loc[group.index, f"predicted_{metric}"] = np.broadcast_to(values, len(group))
+    for name, values in figures(answer).items():
+        found[name][place] = values
 
 
-def _ask(group: pd.DataFrame, overrides: dict[str, Any]) -> Estimate:
+def question_of(group: pd.DataFrame) -> dict[str, Any]:
+    """The keywords of `estimate` for rows that share a deployment."""
     first = {name: str(group[name].iloc[0]) for name in DEPLOYMENT if name in group.columns}
     drawn = lengths(first.get("lengths", ""))
     question: dict[str, Any] = {
@@ -81,29 +118,38 @@ def _ask(group: pd.DataFrame, overrides: dict[str, Any]) -> Estimate:
         question["random_lengths"] = drawn.random
     else:
         question["batch"] = group["batch"].fillna(1.0).to_numpy() if "batch" in group else 1.0
-    return estimate(**(question | overrides))
+    return question
 
 
-def figures(found: Estimate, group: pd.DataFrame) -> dict[str, Any]:
-    """The predicted value of every metric that a row may have been measured in."""
+def figures(found: Estimate) -> dict[str, Any]:
+    """The predicted value of every metric that a row may have been measured in, and ranges."""
     work, serving = found.workload, found.serving
-    return {
-        "ttft_s": serving.ttft,
-        "tpot_s": serving.tpot,
-        "e2e_latency_s": serving.e2e_latency,
-        "prefill_tokens_per_s": work.batch * work.input_len / serving.ttft,
-        "decode_tokens_per_s": work.batch / serving.tpot,
-        "output_tokens_per_s": serving.output_tokens_per_s,
+    values = {
+        "predicted_ttft_s": serving.ttft,
+        "predicted_tpot_s": serving.tpot,
+        "predicted_e2e_latency_s": serving.e2e_latency,
+        "predicted_prefill_tokens_per_s": work.batch * work.input_len / serving.ttft,
+        "predicted_decode_tokens_per_s": work.batch / serving.tpot,
+        "predicted_output_tokens_per_s": serving.output_tokens_per_s,
     }
+    for metric, span in zip(RANGED, (serving.ttft_range, serving.tpot_range), strict=True):
+        if span is not None:
+            values |= {f"low_{metric}": span[0], f"high_{metric}": span[1]}
+    return values
 
 
 def summary(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """One row per metric (and value of `by`): n, failed, mape, median_ape, bias, p80_ape.
 
-    All errors are fractions; `failed` counts rows with a measurement and no prediction.
+    All errors are fractions; `failed` counts rows with a measurement and no prediction,
+    `inside_range` is the share of measurements within their range (NaN without ranges).
+    Raises InputError for a column that the rows lack.
     """
     import pandas as pd
 
+    for name in by:
+        if name not in frame.columns:
+            raise InputError(f"--by: no column '{name[:40]}'; there are {', '.join(frame.columns)}")
     groups: list[tuple[Any, pd.DataFrame]] = [((), frame)]
     if by:
         groups = list(frame.groupby(list(by), sort=True, dropna=False))
@@ -126,6 +172,39 @@ def summary(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
                     "median_ape": absolute.median(),
                     "bias": known.mean(),
                     "p80_ape": absolute.quantile(0.8),
+                    "inside_range": group.get(f"inside_{metric}", known.head(0)).mean(),
                 }
             )
     return pd.DataFrame(found)
+
+
+def explain(frame: pd.DataFrame, index: Any, **overrides: Any) -> str:
+    """What one row's prediction is made of: parts of TTFT, and the largest operators."""
+    keys = [name for name in DEPLOYMENT if name in frame.columns]
+    group = frame.loc[[index]].fillna(dict.fromkeys(keys, ""))
+    question = {**question_of(group), **overrides}
+    for name in ("batch", "concurrency", "input_len", "output_len"):
+        if name in question:
+            question[name] = float(np.ravel(question[name])[0])
+    found = estimate(**question)
+    parts = [f"{_largest(found.prefill)} of prefill", f"{_largest(found.decode)} of decode"]
+    steady = found.steady
+    if steady is not None:
+        waits = {
+            "own prefill": steady.prefill,
+            "prefill of others": steady.interference,
+            "lag": steady.lag,
+            "waiting for memory": steady.memory_wait,
+        }
+        shares = {name: float(value / steady.ttft) for name, value in waits.items()}
+        words = [f"{share:.0%} {name}" for name, share in shares.items() if share >= _TOLD]
+        between = 1 - float(steady.step / steady.tpot)
+        parts += [f"TTFT {', '.join(words)}", f"TPOT {between:.0%} prefill of others"]
+        parts += [f"{steady.running:.0f} of {steady.running + steady.waiting:.0f} running"]
+    return "; ".join(parts)
+
+
+def _largest(phase: PhaseEstimate) -> str:
+    """The operators that take most of a phase."""
+    costs = sorted(phase.operators, key=lambda cost: -float(phase.share(cost)))[:2]
+    return ", ".join(f"{cost.operator.name} {float(phase.share(cost)):.0%}" for cost in costs)

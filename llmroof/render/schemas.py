@@ -190,6 +190,22 @@ _GAINS: Final = record(keys(maybe(NUMBER), "ttft", "tpot", "throughput", "cost")
 _AT_ONCE: Final = maybe({"type": "array", "items": POSITIVE, "minItems": 2, "maxItems": 2})
 
 #: kind of document -> (what it is, its keys)
+_JUDGED: Final = record(
+    measured=NUMBER,
+    predicted=maybe(NUMBER),
+    relative_error=maybe(NUMBER),
+    inside_range=maybe(FLAG),
+)
+_MEASURED: Final = optional(
+    record(id=TEXT, error=maybe(TEXT)),
+    **keys(_JUDGED, "ttft_s", "tpot_s", "e2e_latency_s"),
+    **keys(_JUDGED, "prefill_tokens_per_s", "decode_tokens_per_s", "output_tokens_per_s"),
+)
+_SUMMARY: Final = record(
+    keys(COUNT, "n", "failed"),
+    keys(maybe(NUMBER), "mape", "median_ape", "bias", "p80_ape", "inside_range"),
+    metric=TEXT,
+)
 DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
     "estimate": (
         "Answer to one question; under a load `steady` tells the state of the server",
@@ -198,6 +214,10 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
     "estimates": (
         "Answers over ranges, one per point",
         {"estimates": several(record(**_POINT)), "basis": _BASIS},
+    ),
+    "validation": (
+        "Measured rows against predictions; errors are fractions of the measured value",
+        {"rows": several(_MEASURED), "summary": several(_SUMMARY)},
     ),
     "layers": (
         "Operators of both phases; amounts and times of one run on one device, `total_*` and "

@@ -1,0 +1,225 @@
+"""Measured rows against predictions: reading, errors, ranges, the command, and the real rows."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import llmroof
+from llmroof.calibration.ranges import load_ranges
+from llmroof.cli.main import cli
+from llmroof.errors import InputError
+from llmroof.evidence.rows import lengths, options, read_rows
+from llmroof.evidence.validate import summary, validate
+
+SHARED = Path(os.environ.get("LLMROOF_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+E2E = SHARED / "measured" / "e2e.csv"
+HEAD = (
+    "id,model,hardware,tp,precision,engine,concurrency,input_len,output_len,lengths,ttft_s,tpot_s"
+)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Four rows: two of one deployment, one without TTFT, one of an unknown model."""
+    file = tmp_path / "rows.csv"
+    file.write_text(
+        f"{HEAD}\n"
+        "a,meta-llama/Llama-3.1-70B,h200,4,fp8,vllm,8,1024,1024,uniform 0.8-1.0,0.1,0.011\n"
+        "b,meta-llama/Llama-3.1-70B,h200,4,fp8,vllm,32,1024,1024,uniform 0.8-1.0,0.2,0.014\n"
+        "c,llama-3.1-8b,h100,,,,1,128,128,,,0.009\n"
+        "d,no-such-model,h100,,,,1,128,128,,0.1,0.009\n"
+    )
+    return file
+
+
+def test_rows_of_one_deployment_are_predicted_as_if_asked_alone(rows: Path) -> None:
+    frame = validate(rows)
+    for _, row in frame.head(2).iterrows():
+        alone = llmroof.estimate(
+            model="llama-3.1-70b",
+            gpu="h200",
+            tp=4,
+            precision="fp8",
+            engine="vllm",
+            concurrency=row.concurrency,
+            load="burst",
+            random_lengths=True,
+            input_len=round(1024 * 0.9),
+            output_len=round(1024 * 0.9),
+        )
+        assert row.predicted_tpot_s == alone.serving.tpot
+        assert row.predicted_ttft_s == alone.serving.ttft
+        assert row.error_tpot_s == pytest.approx(alone.serving.tpot / row.tpot_s - 1)
+
+
+def test_a_row_that_cannot_be_predicted_keeps_its_reason(rows: Path) -> None:
+    frame = validate(rows)
+    assert "no-such-model" in frame.error.iloc[3]
+    assert frame.predicted_tpot_s.isna().tolist() == [False, False, False, True]
+    found = summary(frame).set_index("metric")
+    assert found.loc["tpot_s", "n"] == 4
+    assert found.loc["tpot_s", "failed"] == 1
+    assert found.loc["ttft_s", "n"] == 3
+
+
+def test_the_summary_is_that_of_the_errors(rows: Path) -> None:
+    frame = validate(rows)
+    errors = frame.error_tpot_s.dropna()
+    found = summary(frame).set_index("metric").loc["tpot_s"]
+    assert found["mape"] == errors.abs().mean()
+    assert found["bias"] == errors.mean()
+    by = summary(frame, ["engine"])
+    assert set(by.engine) == {"", "vllm"}
+    with pytest.raises(InputError, match="no column 'colour'"):
+        summary(frame, ["colour"])
+
+
+def test_inside_means_between_the_ends_of_the_range(rows: Path) -> None:
+    frame = validate(rows).head(3)
+    between = (frame.low_tpot_s <= frame.tpot_s) & (frame.tpot_s <= frame.high_tpot_s)
+    assert (frame.inside_tpot_s == between).all()
+    assert (frame.low_tpot_s <= frame.predicted_tpot_s).all()
+    assert (frame.predicted_tpot_s <= frame.high_tpot_s).all()
+
+
+def test_limit_is_below_the_expectation(rows: Path) -> None:
+    assert (
+        validate(rows, limit=True).predicted_tpot_s.head(3)
+        < validate(rows).predicted_tpot_s.head(3)
+    ).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "mean", "random"),
+    [("", 1.0, False), ("fixed", 1.0, False), ("uniform 0.8-1.0", 0.9, True)],
+)
+def test_lengths(text: str, mean: float, random: bool) -> None:
+    assert lengths(text).mean == pytest.approx(mean)
+    assert lengths(text).random is random
+
+
+@pytest.mark.parametrize("text", ["normal 3", "uniform", "uniform 1-x", "uniform -1-1"])
+def test_unknown_lengths_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="lengths"):
+        lengths(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("model,hardware,input_len,output_len\n", "'concurrency' or 'batch'"),
+        ("hardware,input_len,output_len,batch\n", "column 'model'"),
+        (f"{HEAD}\na,b,c,,,,x,1,1,,,\n", ":2: concurrency: 'x' is not a number"),
+    ],
+)
+def test_faults_of_a_file_are_named(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(content)
+    with pytest.raises(InputError, match=r"bad\.csv") as caught:
+        read_rows(file)
+    assert said in str(caught.value)
+    result = CliRunner().invoke(cli, ["validate", str(file)])
+    assert result.exit_code == 2
+
+
+def test_empty_cells_are_left_to_the_defaults() -> None:
+    row = {"model": "m", "hardware": "h", "tp": "2.0", "dp": "", "precision": " "}
+    assert options(row) == {"model": "m", "gpu": "h", "tp": 2}
+
+
+def test_the_command_writes_page_json_rows_and_chart(rows: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    chart = tmp_path / "parity.svg"
+    text = run(cli, ["validate", str(rows), "--by", "engine", "--plot", str(chart)])
+    assert text.exit_code == 0, text.output
+    assert "Furthest off" in text.output
+    assert "no-such-model" in text.output
+    assert chart.read_text().count("<svg") == 1
+    found = json.loads(run(cli, ["validate", str(rows), "--format", "json"]).output)
+    assert found["schema"] == "llmroof.validation/1"
+    assert [row["id"] for row in found["rows"]] == ["a", "b", "c", "d"]
+    assert found["rows"][3]["tpot_s"]["predicted"] is None
+    table = run(cli, ["validate", str(rows), "--format", "csv"]).output.splitlines()
+    assert len(table) == 5
+    assert "predicted_tpot_s" in table[0]
+
+
+def test_ranges_come_from_the_nearest_class() -> None:
+    known = load_ranges()
+    fine, _ = known.find("vllm", 8, "Hopper")
+    assert (fine.engine, fine.bits, fine.architecture) == ("vllm", 8, "Hopper")
+    coarse, _ = known.find("trtllm", 16, "Hopper")
+    assert (coarse.engine, coarse.bits) == ("trtllm", 0)
+    for one in known.classes:
+        for low, high in (one.ttft_s, one.tpot_s):
+            assert 0 < low < high
+
+
+def test_what_was_not_measured_has_a_wider_range() -> None:
+    known = load_ranges()
+    everything = known.classes[-1]
+    _, factors = known.find("generic", 16, "CDNA 3")
+    assert factors["tpot_s"][0] < min(everything.tpot_s[0], 1)
+    assert factors["tpot_s"][1] > max(everything.tpot_s[1], 1)
+    assert known.seen("vllm", "Hopper")
+    assert not known.seen("vllm", "CDNA 3")
+
+
+def test_a_static_batch_and_the_limit_have_no_range() -> None:
+    assert llmroof.estimate(gpu="h100", batch=8, engine="vllm").serving.ttft_range is None
+    limit = llmroof.estimate(gpu="h100", concurrency=8, engine="vllm", limit=True)
+    assert limit.serving.tpot_range is None
+
+
+def test_a_range_scales_with_its_prediction() -> None:
+    found = llmroof.estimate(gpu="h100", concurrency=np.array([1.0, 8.0, 64.0]), engine="vllm")
+    low, high = found.serving.tpot_range
+    assert np.allclose(low / found.serving.tpot, low[0] / found.serving.tpot[0])
+    assert (high > low).all()
+
+
+@pytest.mark.skipif(not E2E.is_file(), reason="no measured rows at hand")
+def test_the_measured_rows_are_predicted_as_well_as_stated() -> None:
+    """In sample; `validation/serving.py` judges with each model and GPU left out."""
+    frame = validate(E2E)
+    good = frame[frame.trust == "ok"]
+    assert (good.error == "").all()
+    found = summary(good).set_index("metric")
+    assert found.loc["tpot_s", "mape"] < 0.11
+    assert found.loc["tpot_s", "median_ape"] < 0.08
+    assert found.loc["ttft_s", "mape"] < 0.28
+    assert found.loc["ttft_s", "median_ape"] < 0.20
+    assert 0.75 < found.loc["tpot_s", "inside_range"] < 0.95
+    unpredicted = frame[frame.error != ""]
+    assert (unpredicted.trust != "ok").all()
+
+
+def test_progress_counts_the_rows(rows: Path) -> None:
+    told: list[tuple[int, int]] = []
+    validate(rows, lambda done, total: told.append((done, total)))
+    assert told[-1] == (4, 4)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_clumps_and_prompts_launched_one_by_one_lengthen_ttft() -> None:
+    deployment, _ = llmroof.deploy(model="llama-3.1-8b", gpu="h100", engine="vllm")
+    from llmroof.engine.serving import Load, serve
+
+    load = Load(1024.0, 256.0, 16.0, kind="burst")
+    whole = serve(deployment, load)
+    for change in ({"clump": 0.0}, {"eager_scale": 0.1}, {"pipeline_lag": 0.0}):
+        rules = replace(deployment.rules, **change)
+        assert serve(replace(deployment, rules=rules), load).ttft < whole.ttft
+
+
+def test_frames_are_taken_as_well_as_files(rows: Path) -> None:
+    frame = read_rows(rows)
+    pd.testing.assert_frame_equal(validate(frame), validate(rows))
