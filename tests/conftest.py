@@ -15,7 +15,7 @@ settings.load_profile("llmroof")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def _shared() -> Path | None:
+def shared_folder() -> Path | None:
     """The folder of measured data and published figures, where there is one."""
     folder = Path(os.environ.get("LLMROOF_SHARED", ROOT.parent / "shared"))
     return folder if folder.is_dir() else None
@@ -23,7 +23,7 @@ def _shared() -> Path | None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    folder = _shared()
+    folder = shared_folder()
     if folder is None:
         pytest.skip("no folder of shared data (LLMROOF_SHARED)")
     return folder

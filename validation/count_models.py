@@ -5,11 +5,13 @@ without allocating a weight, runs it without computing a number, and writes down
 parameters by part, what the module's cache grows by, and the FLOP of every matrix product.
 llmroof itself is not imported, so the figures can be held against it.
 
-    python validation/count_models.py path/to/config.json
-    python validation/count_models.py mixtral --set num_hidden_layers=4
-    python validation/count_models.py path/to/config.json --compare goldens.csv --slug my-model
+    python -m validation.count_models path/to/config.json
+    python -m validation.count_models mixtral --set num_hidden_layers=4
+    python -m validation.count_models path/to/config.json --compare goldens.csv --slug my-model
 
-Needs torch and transformers (the ``models`` extra is enough to read files, not for this).
+Needs torch and transformers. Run it as a module, from the project's folder: as a script its
+own folder would come first on the path, where `kernels.py` hides a package that transformers
+looks for.
 
 Conventions, all of them visible in the columns:
 
@@ -31,20 +33,25 @@ import inspect
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AutoConfig, DynamicCache
+from transformers import AutoConfig
 from transformers.models.auto import modeling_auto
 
-aten = torch.ops.aten
+from validation.matrix_products import Product, cache_bytes, run
+from validation.module_parts import (
+    attribute,
+    causal_pairs,
+    classify,
+    expert_counts,
+    experts_of,
+    window_of,
+)
 
 # (name, batch, new tokens, tokens already in the cache)
 SCENARIOS = (
@@ -65,9 +72,6 @@ PARTS = (
     "other_bmm",
     "lm_head",
 )
-
-
-# ---------------------------------------------------------------- building
 
 
 def read_config(source: str, overrides: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -108,10 +112,44 @@ def _model_type_of_architecture(raw: Mapping[str, Any]) -> str:
     raise SystemExit(f"transformers {transformers.__version__} does not know {raw['model_type']}")
 
 
-def build(config: Any, mapping: Any = None) -> nn.Module:
-    """The module on the meta device in bf16, eager attention, batched experts."""
-    mapping = mapping or transformers.MODEL_FOR_CAUSAL_LM_MAPPING
-    cls = mapping[type(config)]
+def build(whole: Any, text: Any) -> nn.Module:
+    """The decoder on the meta device in bf16, eager attention, batched experts.
+
+    Some decoders exist only inside a multimodal module: its towers are taken off.
+    """
+    if type(text) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        module = _on_meta(transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(text)], text)
+    else:
+        module = _on_meta(transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(whole)], whole)
+        for name in towers_of(module):
+            owner, _, last = name.rpartition(".")
+            delattr(module.get_submodule(owner), last)
+    _replace_looping_experts(module, text)
+    return module.eval()
+
+
+def towers_of(module: nn.Module) -> list[str]:
+    """Names of the submodules that see or hear."""
+    found: list[str] = []
+    for name, _ in module.named_modules():
+        inside = any(name.startswith(f"{tower}.") for tower in found)
+        if name.rpartition(".")[2] in _TOWERS and not inside:
+            found.append(name)
+    return found
+
+
+_TOWERS = {"visual", "vision_tower", "vision_model", "multi_modal_projector", "audio_tower"}
+
+
+def whole_parameters(whole: Any, text: Any) -> int | None:
+    """Unique parameters of a multimodal module, towers included; None for a text model."""
+    cls = transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.get(type(whole), None)
+    if whole is text or cls is None:
+        return None
+    return sum(p.numel() for p in _on_meta(cls, whole).parameters())
+
+
+def _on_meta(cls: Any, config: Any) -> nn.Module:
     for options in (
         {"attn_implementation": "eager", "experts_implementation": "batched_mm"},
         {"attn_implementation": "eager"},
@@ -129,8 +167,7 @@ def build(config: Any, mapping: Any = None) -> nn.Module:
         if buffer.device.type != "meta":
             owner = module.get_submodule(name.rpartition(".")[0])
             owner._buffers[name.rpartition(".")[2]] = buffer.to("meta")
-    _replace_looping_experts(module, config)
-    return module.eval()
+    return module
 
 
 def _replace_looping_experts(module: nn.Module, config: Any) -> None:
@@ -160,267 +197,7 @@ def _chosen_experts(weight: torch.Tensor, elements: int) -> Any:
     return forward
 
 
-# ---------------------------------------------------------------- listening
-
-
-@dataclass
-class Product:
-    """One matrix product as it was executed."""
-
-    path: str
-    flop: int
-    with_weight: bool
-    shapes: tuple[tuple[int, ...], ...]
-    convolution: bool = False
-
-
-@dataclass
-class Listener(TorchDispatchMode):
-    """Writes down every matrix product, the module it ran in and whether a weight took part.
-
-    A tensor counts as a weight when it shares storage with a parameter or was made from one alone
-    (a cast, a gather of experts).
-    """
-
-    module: nn.Module
-    products: list[Product] = field(default_factory=list)
-    stack: list[str] = field(default_factory=list)
-    weights: dict[int, torch.Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-        for parameter in self.module.parameters():
-            self._mark(parameter)
-
-    def _mark(self, tensor: torch.Tensor) -> None:
-        self.weights[tensor.untyped_storage()._cdata] = tensor
-
-    def _is_weight(self, tensor: torch.Tensor) -> bool:
-        return tensor.untyped_storage()._cdata in self.weights
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        packet = func.overloadpacket
-        tensors = list(_tensors(args))
-        if packet in _FLOP:
-            operands = tensors[-2:] if packet is not aten.convolution else tensors[:2]
-            self.products.append(
-                Product(
-                    path=self.stack[-1] if self.stack else "",
-                    flop=_FLOP[packet](operands[0].shape, operands[1].shape, out.shape),
-                    with_weight=any(self._is_weight(t) for t in operands),
-                    shapes=tuple(tuple(t.shape) for t in operands),
-                    convolution=packet is aten.convolution,
-                )
-            )
-        elif packet in _KEEPS_WEIGHT and self._is_weight(tensors[0]):
-            self._mark(out)
-        elif packet in _MADE_OF_WEIGHTS and all(self._is_weight(tensor) for tensor in tensors):
-            self._mark(out)
-        return out
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        handles = []
-        for name, child in self.module.named_modules():
-            handles.append(child.register_forward_pre_hook(self._enter(name)))
-            handles.append(child.register_forward_hook(self._leave))
-        try:
-            with torch.no_grad(), self:
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _enter(self, name: str) -> Any:
-        return lambda module, args: self.stack.append(name)
-
-    def _leave(self, module: nn.Module, args: Any, out: Any) -> None:
-        self.stack.pop()
-
-
-def _tensors(args: Any) -> Iterator[torch.Tensor]:
-    for arg in args:
-        if isinstance(arg, torch.Tensor):
-            yield arg
-        elif isinstance(arg, (list, tuple)):
-            yield from _tensors(arg)
-
-
-def _mm(a: Any, b: Any, out: Any) -> int:
-    return int(2 * a.numel() * b[-1])
-
-
-def _conv(a: Any, weight: Any, out: Any) -> int:
-    return int(2 * out.numel() * weight[1:].numel())
-
-
-_FLOP = {
-    aten.mm: _mm,
-    aten.addmm: _mm,
-    aten.bmm: _mm,
-    aten.baddbmm: _mm,
-    aten.mv: lambda a, b, out: int(2 * a.numel()),
-    aten.convolution: _conv,
-}
-#: the result is a weight when the first operand is one: a cast, a choice of experts
-_KEEPS_WEIGHT = {aten._to_copy, aten.clone, aten.index, aten.index_select, aten.neg, aten.exp}
-#: the result is a weight when all operands are; a norm's gain times its input is none
-_MADE_OF_WEIGHTS = {aten.cat, aten.stack, aten.mul, aten.div}
-
-
-# ---------------------------------------------------------------- one run
-
-
-def run(
-    module: nn.Module, config: Any, batch: int, new: int, past: int
-) -> tuple[Any, list[Product]]:
-    """Run one step after ``past`` tokens; return the cache and the step's products."""
-    cache = _new_cache(config)
-    if past:
-        with torch.no_grad():
-            cache = _forward(module, cache, batch, past)
-    listener = Listener(module)
-    with listener.listening():
-        cache = _forward(module, cache, batch, new)
-    return cache, listener.products
-
-
-def _new_cache(config: Any) -> Any:
-    try:
-        return DynamicCache(config=config)
-    except Exception:  # a config that the cache class cannot read: let the module make its own
-        return None
-
-
-def _forward(module: nn.Module, cache: Any, batch: int, tokens: int) -> Any:
-    ids = torch.zeros(batch, tokens, dtype=torch.long, device="meta")
-    kwargs: dict[str, Any] = {"input_ids": ids, "use_cache": True}
-    names = module.forward.__code__.co_varnames
-    own = "cache_params" if "cache_params" in names else "past_key_values"
-    if cache is not None:
-        kwargs[own] = cache
-    try:
-        out = module(**kwargs)
-    except ValueError:
-        if cache is None or _filled(cache):
-            raise
-        del kwargs[own]  # some modules accept only a cache of their own making
-        out = module(**kwargs)
-    return getattr(out, own, None) or getattr(out, "past_key_values", None)
-
-
-def _filled(cache: Any) -> bool:
-    return cache_bytes(cache) > 0
-
-
-def cache_bytes(cache: Any, seen: set[int] | None = None) -> int:
-    """Bytes of all tensors reachable in a cache object, each storage view counted by its shape."""
-    seen = set() if seen is None else seen
-    if cache is None or id(cache) in seen:
-        return 0
-    seen.add(id(cache))
-    if isinstance(cache, torch.Tensor):
-        return cache.numel() * cache.element_size() if cache.dim() > 1 else 0
-    if isinstance(cache, Mapping):
-        return sum(cache_bytes(value, seen) for value in cache.values())
-    if isinstance(cache, (list, tuple)):
-        return sum(cache_bytes(value, seen) for value in cache)
-    if hasattr(cache, "__dict__") and not isinstance(cache, nn.Module) and not callable(cache):
-        return sum(
-            cache_bytes(value, seen) for key, value in vars(cache).items() if key != "config"
-        )
-    return 0
-
-
-# ---------------------------------------------------------------- parts
-
-
-def experts_of(module: nn.Module) -> dict[str, nn.Module]:
-    """Modules that hold all routed experts of a layer, by name."""
-    found: dict[str, nn.Module] = {}
-    for name, child in module.named_modules():
-        last = name.rpartition(".")[2]
-        shared = "shared" in last
-        if (last.endswith("experts") or "Experts" in type(child).__name__) and not shared:
-            if not any(name.startswith(other + ".") for other in found):
-                found[name] = child
-    return found
-
-
-def classify(product: Product, module: nn.Module, experts: Mapping[str, nn.Module]) -> str:
-    """The column that a product belongs to."""
-    path = product.path
-    last = path.rpartition(".")[2]
-    kinds = [type(module.get_submodule(p)).__name__ for p in _ancestors(path)]
-    if product.convolution:
-        return "conv"
-    if "indexer" in path.lower():
-        return "indexer"
-    if any(path == e or path.startswith(e + ".") for e in experts):
-        return "experts" if product.with_weight or product.shapes[0][0] > 1 else "other_bmm"
-    if product.with_weight:
-        if path and module.get_submodule(path) is module.get_output_embeddings():
-            return "lm_head"
-        if last in ("kv_b_proj", "kv_b_proj_with_mqa"):
-            return "mla_kv_b"
-        if "outer" in kinds[-1] or kinds[-1].endswith(("Router", "Gate")) or last == "gate":
-            return "router"
-        return "linear"
-    if any(_recurs(module.get_submodule(p)) for p in _ancestors(path)):
-        return "mixer_core"
-    return "attn_core" if any("Attention" in k for k in kinds) else "other_bmm"
-
-
-_RECURRENT = ("Mixer", "Mamba", "Delta", "Lightning", "Rglru", "SelfAttentionRwkv")
-
-
-def _recurs(module: nn.Module) -> bool:
-    """A recurrent token mixer: by its name, or a short convolution beside linear attention."""
-    name = type(module).__name__
-    if "DecoderLayer" in name or "Model" in name:
-        return False
-    return any(word in name for word in _RECURRENT) or (
-        "Attention" in name and vars(module).get("layer_type") == "linear_attention"
-    )
-
-
-def _ancestors(path: str) -> list[str]:
-    pieces = path.split(".") if path else []
-    return [".".join(pieces[:i]) for i in range(len(pieces) + 1)]
-
-
-def window_of(path: str, module: nn.Module, config: Any) -> int | None:
-    """Sliding window of the attention module at ``path``; None where every token is seen."""
-    for name in reversed(_ancestors(path)):
-        child = module.get_submodule(name)
-        if "sliding_window" in vars(child):
-            window = child.sliding_window
-            return int(window) if window else None
-        kind = vars(child).get("layer_type") or vars(child).get("attention_type")
-        index = vars(child).get("layer_idx")
-        types = getattr(config, "layer_types", None)
-        if kind is None and isinstance(index, int) and types and index < len(types):
-            kind = types[index]
-        if kind is not None:
-            window = _attribute(config, "sliding_window") or _attribute(config, "window_size")
-            local = "sliding" in str(kind) or kind == "local"
-            return int(window) if local and window else None
-    return None
-
-
-def causal_pairs(tokens: int, window: int | None) -> int:
-    """Attended (query, key) pairs of a prompt: a triangle, cut at ``window`` keys per query."""
-    width = min(tokens, window or tokens)
-    return width * (width + 1) // 2 + (tokens - width) * width
-
-
-# ---------------------------------------------------------------- the row
-
-
-def parameter_row(module: nn.Module, whole: Any, text: Any) -> dict[str, Any]:
+def parameter_row(module: nn.Module, text: Any) -> dict[str, Any]:
     """Columns that need no run."""
     unique = dict(module.named_parameters())
     embed = module.get_input_embeddings().weight
@@ -449,7 +226,7 @@ def parameter_row(module: nn.Module, whole: Any, text: Any) -> dict[str, Any]:
         "other_embedding_params": other_embedding,
         "norm_params": sum(p.numel() for p in unique.values() if id(p) in norms),
         "bias_params": sum(p.numel() for n, p in unique.items() if n.endswith("bias")),
-        **{column: _attribute(text, name) for column, name in _DIMENSIONS.items()},
+        **{column: attribute(text, name) for column, name in _DIMENSIONS.items()},
         "routed_expert_params": routed,
         "n_moe_layers": len(experts),
     }
@@ -462,38 +239,6 @@ _DIMENSIONS = {
     "n_kv_heads": "num_key_value_heads",
     "vocab": "vocab_size",
 }
-
-
-def _attribute(config: Any, name: str) -> Any:
-    """A config attribute; None where it is absent or differs between layers."""
-    try:
-        return getattr(config, name, None)
-    except Exception:  # transformers refuses a global reading of a per-layer attribute
-        return None
-
-
-def expert_counts(module: nn.Module, config: Any) -> tuple[int | None, int | None]:
-    """(experts, experts per token), read from the expert tensors and the config's own name."""
-    sizes: Counter[int] = Counter()
-    for child in experts_of(module).values():
-        if isinstance(child, nn.ModuleList):
-            sizes[len(child)] += 1
-        else:
-            first = [p.shape[0] for p in child.parameters() if p.dim() == 3]
-            sizes[first[0] if first else len(list(child.children()))] += 1
-    if not sizes:
-        return None, None
-    for key in (
-        "num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k",
-        "moe_top_k", "top_k", "num_experts_per_topk", "experts_per_token", "num_selected_experts",
-    ):  # fmt: skip
-        value = _attribute(config, key)
-        if isinstance(value, list):
-            value = value[0]
-        if isinstance(value, int):
-            return sizes.most_common(1)[0][0], value
-    ffn = getattr(config, "ffn_config", None)
-    return sizes.most_common(1)[0][0], getattr(ffn, "moe_top_k", None)
 
 
 def flop_row(
@@ -549,8 +294,9 @@ def _top_k_flop(
 
 def count(whole: Any, text: Any, short: int = 16, long: int = 8192) -> dict[str, Any]:
     """The whole row of one model. What cannot be run is left out and named in ``notes``."""
-    module = build(text)
-    row = parameter_row(module, whole, text)
+    module = build(whole, text)
+    row = parameter_row(module, text)
+    row["full_multimodal_params"] = whole_parameters(whole, text)
     number, top_k = expert_counts(module, text)
     routed = row["routed_expert_params"]
     row |= {"num_experts": number, "top_k": top_k, "notes": ""}
@@ -580,12 +326,17 @@ def count(whole: Any, text: Any, short: int = 16, long: int = 8192) -> dict[str,
     return row
 
 
+#: columns that hold words: they may differ between versions
+_NAMES = ("notes", "model_type", "hf_class")
+
+
 def compare(row: Mapping[str, Any], golden: Mapping[str, str]) -> list[str]:
     """Sentences about the columns that differ; empty golden cells say nothing."""
     differences = []
     for key, value in row.items():
         expected = golden.get(key, "")
-        if expected not in ("", str(value)) and key not in ("notes", "model_type", "hf_class"):
+        unknown = value is None or expected == ""
+        if not unknown and expected != str(value) and key not in _NAMES:
             differences.append(f"{key}: counted {value}, golden {expected}")
     return differences
 
@@ -596,7 +347,6 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON")
     parser.add_argument("--compare", type=Path, help="CSV of rows to compare with")
     parser.add_argument("--slug", help="row of that CSV (default: the file's stem)")
-    parser.add_argument("-o", "--output", type=Path, help="append the row to this CSV")
     options = parser.parse_args()
     overrides = {k: json.loads(v) for k, _, v in (item.partition("=") for item in options.set)}
     whole, text = read_config(options.config, overrides)

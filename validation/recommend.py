@@ -93,7 +93,7 @@ def main() -> None:
         return
     questions = table.groupby(QUESTION, dropna=False).ngroups
     print(f"{len(table)} choices: {questions} questions under bounds {BOUNDS} s per token\n")
-    print(f"{'judged':<30}{'choices':>8}  right  mean regret  median")
+    print(f"{'judged':<32}{'choices':>8}  right  mean regret  median")
     for what in ("configuration", "load"):
         show(f"all: {what}", table[what])
     for model, part in table.groupby("model"):
@@ -104,7 +104,7 @@ def main() -> None:
 
 def show(name: str, regret: pd.Series) -> None:
     right = (regret <= RIGHT).mean()
-    print(f"{name:<30}{len(regret):>8}  {right:>5.0%}  {regret.mean():>11.1%}  "
+    print(f"{name:<32}{len(regret):>8}  {right:>5.0%}  {regret.mean():>11.1%}  "
           f"{regret.median():>6.1%}")  # fmt: skip
 
 

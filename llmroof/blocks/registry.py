@@ -47,8 +47,8 @@ def block_class(kind: str) -> type[Block]:
 #: fields that the model gives to all its blocks
 SHARED: Final = ("hidden", "vocab")
 
-_DIMENSION: Final = Number(1, 2**31, whole=True)
-_COUNT: Final = Number(0, 1e13, whole=True)
+_DIMENSION: Final = Number(1, 2**48, whole=True)
+_COUNT: Final = Number(0, 1e30, whole=True)
 _KINDS_BY_TYPE: Final[dict[str, Kind]] = {
     "int": _COUNT,
     "int | None": _DIMENSION,

@@ -27,8 +27,8 @@ from llmroof.specs.schema import (
 )
 from llmroof.specs.tree import Node
 
-_DIMENSION: Final = Number(1, 1e9, whole=True)
-_COUNT: Final = Number(0, 1e15, whole=True)
+_DIMENSION: Final = Number(1, 2**31, whole=True)
+_COUNT: Final = Number(0, 1e30, whole=True)
 
 
 class _BlockKind(Kind):

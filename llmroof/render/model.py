@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmroof import units
-from llmroof.models.model import Model
+from llmroof.models.model import Model, joined
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, model_document, plain
 
@@ -101,7 +101,7 @@ def model_page(model: Model) -> Page:
     ]
     if document["state_bytes_per_sequence"]:
         state = units.show(document["state_bytes_per_sequence"], "B", 4)
-        items.append(Line(f"  of it recurrent state, at any context: {state}"))
+        items.append(Line(f"  and recurrent state, at any context: {state}"))
     items += [Line(""), heading("Sources")]
     items += [
         Line(f"  {source['title']} <{source['url']}>" if source["url"] else source["title"], hang=4)
@@ -113,10 +113,18 @@ def model_page(model: Model) -> Page:
 
 
 def _layers(model: Model) -> list[Item]:
-    return [
-        Line(f"  {number} × {'; '.join(block.describe() for block in blocks)}", hang=6)
-        for number, blocks in model.layers
-    ]
+    items: list[Item] = []
+    for times, group in model.pattern():
+        runs = joined((1, blocks) for blocks in group)
+        indent = "  "
+        if len(runs) > 1:
+            items.append(Line(f"  {times} ×"))
+            indent = "    "
+        for number, blocks in runs:
+            shown = number if len(runs) > 1 else number * times
+            what = "; ".join(text for text in (block.describe() for block in blocks) if text)
+            items.append(Line(f"{indent}{shown} × {what}", hang=len(indent) + 4))
+    return items
 
 
 def _apart(model: Model) -> list[Item]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmroof.engine.capacity import memory
 from llmroof.engine.deployment import Deployment
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.loaded import estimate_load, served
@@ -72,7 +71,7 @@ def _score(deployment: Deployment, goal: Goal, rate: Any, e2e: Any, replicas: An
     whole replicas go to the faster one.
     """
     devices = deployment.num_gpus
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         if goal.objective == "latency":
             return np.where(rate > 0, e2e, math.inf)
         if goal.objective == "throughput":
@@ -94,7 +93,7 @@ def judge(one: Candidate, goal: Goal, question: Question) -> Point:
     deployment = one.deployment
     load = _load(goal)
     try:
-        most = _room(deployment, load, goal)
+        most = _room(deployment, load)
         grid = question.running[question.running <= most]
         if not grid.size:
             return Point(math.inf, math.inf, 1.0, 1, "memory", ("no room for a sequence",))
@@ -111,19 +110,9 @@ def _load(goal: Goal) -> Load:
     return Load(goal.input_len, goal.output_len, prefix_hit_rate=goal.prefix_hit_rate)
 
 
-def _room(deployment: Deployment, load: Load, goal: Goal) -> float:
-    """Sequences per rank that fit the device and the engine's rules."""
-    held = memory(
-        deployment.model,
-        deployment.run,
-        deployment.hardware,
-        deployment.rules,
-        batch=float(deployment.run.plan.dp),
-        input_len=goal.input_len,
-        output_len=goal.output_len,
-    )
-    most = float(held.max_batch) / deployment.run.plan.dp
-    return math.floor(min(most, float(kv_slots(deployment, load)), deployment.rules.max_num_seqs))
+def _room(deployment: Deployment, load: Load) -> float:
+    """Sequences per rank that the engine's KV pool and rules allow."""
+    return math.floor(min(float(kv_slots(deployment, load)), deployment.rules.max_num_seqs))
 
 
 @dataclass(frozen=True, slots=True)

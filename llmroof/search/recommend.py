@@ -45,7 +45,7 @@ def recommend(
     max_gpus: int = 16,
     objective: str = "cost",
     prefix_hit_rate: float = 0.0,
-    count: int = 5,
+    count: int = 3,
     tp: int | None = None,
     pp: int | None = None,
     dp: int | None = None,

@@ -43,6 +43,7 @@ class Format:
 _OCP = "OCP Microscaling Formats (MX) specification v1.0, section 5"
 _GPTQ = "Frantar et al. 2022 (GPTQ), group-wise scales; Lin et al. 2023 (AWQ)"
 _NF4 = "Dettmers et al. 2023 (QLoRA), section 3: fp32 absmax per 64 values"
+_NF4_DOUBLE = f"{_NF4}, in 8 bits with an fp32 scale per 256 of them"
 _GGML = "llama.cpp, ggml-common.h: size of the block struct"
 
 FORMATS: Final[dict[str, Format]] = {
@@ -61,7 +62,7 @@ FORMATS: Final[dict[str, Format]] = {
         Format("mxfp4", 4, "fp4", 32, 8, _OCP),
         Format("nvfp4", 4, "fp4", 16, 8, "NVIDIA NVFP4: one E4M3 scale per 16 values"),
         Format("nf4", 4, "int4", 64, 32, _NF4),
-        Format("nf4-double", 4, "int4", 256, 64, _NF4 + "; double: 8 bits per 64, fp32 per 256"),
+        Format("nf4-double", 4, "int4", 64 * 256, 8 * 256 + 32, _NF4_DOUBLE),
         Format("ternary", 2, "int8", source="BitNet b1.58 as packed: four values per byte"),
         # llama.cpp: 32 values per block (the first) or 256 (k-quants and i-quants)
         Format("q4_0", 4, "int8", 32, 16, _GGML),

@@ -84,7 +84,7 @@ _TARGET = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--limit", is_flag=True, help="Judge by the physical limit.")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=5, show_default=True, metavar="N",
+    "--count", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
     help="Options to show, the best of as many GPUs.",
 )  # fmt: skip
 @click.option(
@@ -124,10 +124,10 @@ def command(target: Target, plot: str | None, **asked: Any) -> int:
         from pathlib import Path
 
         from llmroof.cli.output import check_writable
-        from llmroof.render.plots import frontier
+        from llmroof.render.plots.frontier import draw
         from llmroof.render.recommend import recommend_rows
 
         check_writable(Path(plot), force=target.force)
-        frontier.draw(recommend_rows(answer), Path(plot), cost=True)
+        draw(recommend_rows(answer), Path(plot), cost=True)
         click.echo(f"wrote {plot}", err=True)
     return 0 if answer.options else 1

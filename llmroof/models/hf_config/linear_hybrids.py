@@ -30,7 +30,7 @@ def recurrent_gemma(config: Config) -> Decoder:
             config.hidden, width, config.heads, config.size("conv1d_width", default=4)
         ),
     }
-    inner = config.size("intermediate_size") // 2
+    inner = config.each(config.size("intermediate_size"), 2, "intermediate_size")
 
     def layer(index: int) -> tuple[Block, ...]:
         name = cycle[index % len(cycle)]
@@ -71,7 +71,7 @@ def _lfm2_width(config: Config) -> int:
     width = config.size("block_ff_dim", "intermediate_size")
     if not config.flag("block_auto_adjust_ff_dim", True):
         return width
-    width = int(config.number("block_ffn_dim_multiplier", 1.0) * int(2 * width / 3))
+    width = int(config.factor("block_ffn_dim_multiplier", 1.0) * int(2 * width / 3))
     step = config.size("block_multiple_of", default=256)
     return step * ((width + step - 1) // step)
 

@@ -38,7 +38,7 @@ def mamba_config(config: Config) -> Decoder:
 
 
 def _expanded(config: Config, key: str = "expand") -> int:
-    return int(config.number(key, 2) * config.hidden)
+    return int(config.factor(key, 2) * config.hidden)
 
 
 def _dt_rank(config: Config, key: str) -> int:
@@ -68,12 +68,14 @@ def bamba_mixer(config: Config, gated_norm: bool = True) -> Mamba2:
     """Mamba-2 under the `mamba_*` keys of Bamba, Granite 4 and Falcon-H1."""
     width = config.size("mamba_d_ssm", default=_expanded(config, "mamba_expand"))
     heads = config.size("mamba_n_heads", meaning="heads of the Mamba layers")
-    automatic = config.get("mamba_d_head") in (None, "auto")
+    given = config.get("mamba_d_head") not in (None, "auto")
     bias = config.flag("mamba_proj_bias", False)
     return Mamba2(
         hidden=config.hidden,
         heads=heads,
-        head_dim=width // heads if automatic else config.size("mamba_d_head"),
+        head_dim=config.size("mamba_d_head")
+        if given
+        else config.each(width, heads, "mamba_n_heads"),
         state=config.size("mamba_d_state", meaning="state of the Mamba layers"),
         groups=config.size("mamba_n_groups", default=1),
         conv_kernel=config.size("mamba_d_conv", default=4),
@@ -231,7 +233,8 @@ def zamba(config: Config) -> Decoder:
         hidden=hidden,
         heads=heads,
         kv_heads=config.kv_heads(),
-        head_dim=config.size("attention_head_dim", "head_dim", default=2 * hidden // heads),
+        head_dim=config.size("attention_head_dim", "head_dim", default=None)
+        or config.each(2 * hidden, heads, "num_attention_heads"),
         inputs=width,
         rotary=False,
     )
@@ -247,7 +250,7 @@ def zamba2(config: Config) -> Decoder:
     mamba = Mamba2(
         hidden=hidden,
         heads=count,
-        head_dim=_expanded(config, "mamba_expand") // count,
+        head_dim=config.each(_expanded(config, "mamba_expand"), count, "n_mamba_heads"),
         state=config.size("mamba_d_state", default=64),
         groups=config.size("mamba_ngroups", default=1),
         conv_kernel=config.size("mamba_d_conv", default=4),
@@ -258,7 +261,8 @@ def zamba2(config: Config) -> Decoder:
         hidden=hidden,
         heads=heads,
         kv_heads=config.kv_heads(),
-        head_dim=config.size("attention_head_dim", "head_dim", default=2 * hidden // heads),
+        head_dim=config.size("attention_head_dim", "head_dim", default=None)
+        or config.each(2 * hidden, heads, "num_attention_heads"),
         inputs=2 * hidden,
         rotary=config.flag("use_mem_rope", False),
     )

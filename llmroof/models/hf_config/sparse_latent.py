@@ -194,7 +194,7 @@ def longcat(config: Config) -> Decoder:
     Some router entries are identity experts that do no work.
     """
     traits = Traits(bias=_BIAS, latent=True)
-    count = config.size("num_layers", default=config.size("num_hidden_layers", default=56) // 2)
+    count = config.size("num_layers", default=None) or config.each(config.layers, 2, "num_layers")
     width = config.size("expert_ffn_hidden_size", "moe_intermediate_size")
     here = Config({**config.values, "num_hidden_layers": count}, config.file)
     block, dense = latent_attention(here, traits), mlp(here, traits)

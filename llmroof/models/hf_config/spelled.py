@@ -339,6 +339,6 @@ def chatglm(config: Config) -> Decoder:
 def qwen1(config: Config) -> Decoder:
     """Qwen (the first): half of `intermediate_size` per matrix, biases on q, k and v."""
     traits = Traits(bias=True, output_bias=False)
-    width = config.size("intermediate_size") // 2
+    width = config.each(config.size("intermediate_size"), 2, "intermediate_size")
     layer = (attention(config, traits), mlp(config, traits, width))
     return assemble(config, traits, lambda index: layer)

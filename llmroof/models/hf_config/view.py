@@ -12,6 +12,9 @@ from llmroof.models.model import MOST_LAYERS
 #: no dimension of a model that exists is larger (vocabularies below 1e6, n-gram tables 1e9)
 LARGEST: Final = 2**31
 
+#: widths are multiples of others (expansion of Mamba, of an FFN): 1 to 16 in what exists
+LARGEST_FACTOR: Final = 500
+
 #: the same thing under the names that architectures give it
 LAYERS: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HIDDEN: Final = ("hidden_size", "n_embd", "d_model", "n_embed")
@@ -107,14 +110,14 @@ class Config:
         """A whole number, or None when no key of `names` has a value."""
         return self.size(*names, low=low) if self.has(*names) else None
 
-    def number(self, name: str, default: float) -> float:
-        """A finite number above zero."""
+    def factor(self, name: str, default: float) -> float:
+        """A factor: a finite number above zero, and no more than LARGEST_FACTOR."""
         value = self.get(name)
         if value is None:
             return default
         real = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not real or not 0 < value < LARGEST:
-            self.fault(name, f"must be a number above zero, not {_show(value)}")
+        if not real or not 0 < value <= LARGEST_FACTOR:
+            self.fault(name, f"must be a number from 0 to {LARGEST_FACTOR}, not {_show(value)}")
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
@@ -204,10 +207,13 @@ class Config:
         own = self.optional("head_dim")
         if own or default:
             return own or default or 0
-        hidden, heads = self.hidden, self.heads
-        if hidden < heads:
-            self.fault(self.name_of(*HEADS), f"{heads} heads do not fit into a width of {hidden}")
-        return hidden // heads
+        return self.each(self.hidden, self.heads, self.name_of(*HEADS))
+
+    def each(self, width: int, heads: int, key: str) -> int:
+        """Width of one of `heads` equal parts of `width`; a fault about `key` when it is none."""
+        if width < heads:
+            self.fault(key, f"{heads} do not fit into a width of {width}")
+        return width // heads
 
 
 def _show(value: Any) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from llmroof.errors import SpecError
 from llmroof.models.hf_config.view import FFN, HIDDEN, LAYERS, Config
 
 #: (vision table, whole config, width of the text decoder) -> parameters
@@ -33,10 +34,12 @@ def towers(config: Config, hidden: int) -> tuple[dict[str, int], tuple[str, ...]
                 continue
             name = key.removesuffix("_config")
             kind = _kind(table, outer)
-            if kind in TOWERS:
+            try:
                 counted[f"{name}_tower"] = TOWERS[kind](table, outer, hidden)
-            else:
+            except KeyError:
                 notes.append(f"the {name} encoder of the config ('{kind[:40]}') is not counted")
+            except SpecError as error:  # the decoder is known all the same
+                notes.append(f"the {name} encoder is not counted: {error.problems[0].message}")
     return counted, tuple(notes)
 
 
@@ -75,6 +78,21 @@ def _siglip(table: Config, outer: Config, text: int) -> int:
     patches = _patch(table) * hidden + hidden + positions * hidden
     projector = hidden * text + hidden
     return _encoder(hidden, ffn, layers) + patches + 2 * hidden + projector
+
+
+def _clip(table: Config, outer: Config, text: int) -> int:
+    """CLIP with LLaVA's projector: class token, norms before and behind, two linears.
+
+    LLaVA-NeXT learns one more vector, for the end of a row of patches.
+    """
+    kind = table.get("model_type")
+    if kind not in (None, "clip_vision_model"):
+        table.fault("model_type", f"'{str(kind)[:40]}' is not known here")
+    newline = text if outer.model_type == "llava_next" else 0
+    hidden, ffn, layers = _sizes(table)
+    positions = (table.size("image_size") // table.size("patch_size")) ** 2 + 1
+    ends = (1 + _patch(table) + positions + 4) * hidden
+    return _encoder(hidden, ffn, layers) + ends + (hidden + text + 2) * text + newline
 
 
 def _merger(hidden: int, merged: int, text: int, norm: int) -> int:
@@ -165,6 +183,8 @@ TOWERS: Final[dict[str, Tower]] = {
     "kimi_k25": _moonvit,
     "kimi_vl": _moonvit,
     "llama4": _llama4,
+    "llava": _clip,
+    "llava_next": _clip,
     "mistral3": _pixtral,
     "qwen2_vl": _qwen2,
     "qwen2_5_vl": _qwen2_5,
