@@ -18,6 +18,7 @@ _EXPORTS = {
     "compare": "llmroof.search.frames",
     "deploy": "llmroof.api",
     "validate": "llmroof.evidence.validate",
+    "calibrate": "llmroof.evidence.calibrate",
     "Estimate": "llmroof.engine.estimate",
     "Hardware": "llmroof.specs.hardware",
     "LlmroofError": "llmroof.errors",

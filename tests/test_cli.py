@@ -440,7 +440,7 @@ def test_inputs_hold_every_default_and_every_option(arguments: tuple[str, ...]) 
     options = {param.name for param in cli.get_command(None, "estimate").params}  # type: ignore[arg-type,union-attr]
     named = {"gpu": "hardware", "price": "usd_per_gpu_hour", "power": "power_watts",
              "no_kv_cache": "kv_cache", "precision": "weights"}  # fmt: skip
-    apart = {"specs", "format", "output", "force"}
+    apart = {"specs", "format", "output", "force", "calibrate_with"}  # the basis tells it
     assert {named.get(str(name), name) for name in options - apart} <= set(inputs)
 
 

@@ -223,3 +223,66 @@ def test_clumps_and_prompts_launched_one_by_one_lengthen_ttft() -> None:
 def test_frames_are_taken_as_well_as_files(rows: Path) -> None:
     frame = read_rows(rows)
     pd.testing.assert_frame_equal(validate(frame), validate(rows))
+
+
+LOADED = {"model": "llama-3.1-70b", "gpu": "h200", "tp": 4, "precision": "fp8", "engine": "vllm"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        LOADED | {"concurrency": 32},
+        LOADED | {"concurrency": 32, "load": "burst"},
+        {"gpu": "h100", "batch": 8},
+    ],
+)
+def test_a_calibrated_answer_meets_what_was_measured(question: dict[str, object]) -> None:
+    plain = llmroof.estimate(**question)
+    ttft, tpot = 1.4 * plain.serving.ttft, 1.2 * plain.serving.tpot
+    found = llmroof.calibrate(plain, ttft=ttft, tpot=tpot)
+    assert found.serving.tpot == pytest.approx(tpot, rel=1e-6)
+    assert found.serving.ttft == pytest.approx(ttft, rel=1e-6)
+    assert found.serving.tpot_range is None
+    assert "calibrated: multiplier on launches" in found.notes[-1]
+    shorter = llmroof.calibrate(plain, tpot=0.95 * plain.serving.tpot)
+    assert shorter.serving.tpot == pytest.approx(0.95 * plain.serving.tpot, rel=1e-6)
+
+
+def test_calibration_to_itself_changes_nothing() -> None:
+    plain = llmroof.estimate(**LOADED, concurrency=32)
+    same = llmroof.calibrate(plain, ttft=plain.serving.ttft, tpot=plain.serving.tpot)
+    assert same.serving.ttft == pytest.approx(plain.serving.ttft, rel=1e-9)
+    assert same.deployment.rules.launch_scale == plain.deployment.rules.launch_scale
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tpot": 1e-5}, "without any launch"),
+        ({"ttft": 1e-5}, "which prefill and its queue take alone"),
+        ({"ttft": -1.0}, "above zero"),
+    ],
+)
+def test_impossible_measurements_are_refused(change: dict[str, float], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        llmroof.calibrate(llmroof.estimate(**LOADED, concurrency=32), **change)
+
+
+def test_calibration_needs_one_point_and_expected_times() -> None:
+    many = llmroof.estimate(gpu="h100", batch=np.array([1.0, 2.0]))
+    with pytest.raises(InputError, match="no range"):
+        llmroof.calibrate(many, tpot=0.01)
+    with pytest.raises(InputError, match="physics"):
+        llmroof.calibrate(llmroof.estimate(gpu="h100", limit=True), tpot=0.01)
+
+
+def test_the_command_line_calibrates() -> None:
+    asked = "estimate --gpu h100 -c 16 --engine vllm --calibrate-with"
+    run = CliRunner().invoke
+    done = run(cli, [*asked.split(), "ttft=0.21,tpot=12 ms", "--format", "json"])
+    assert done.exit_code == 0, done.output
+    serving = json.loads(done.output)["serving"]
+    assert serving["tpot_s"] == pytest.approx(0.012)
+    assert serving["ttft_s"] == pytest.approx(0.21)
+    for wrong in ("tpot", "speed=3", "tpot=soon", "tpot=1,tpot=2"):
+        assert run(cli, [*asked.split(), wrong]).exit_code == 2

@@ -1,0 +1,129 @@
+"""One measured point of one's own deployment scales the few constants that belong to it.
+
+TPOT scales the launches (host, engine version and flags decide them), TTFT the time from
+arrival to scheduling, and the lag of the pipeline where that is not enough. Kernels keep
+their coefficients: a single point says nothing about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from llmroof import units
+from llmroof.calibration.load import EngineRules
+from llmroof.engine.deployment import Deployment
+from llmroof.engine.estimate import Estimate, estimate
+from llmroof.engine.loaded import estimate_load
+from llmroof.errors import InputError
+
+_NOTHING: Final = 1e-6
+_ROUNDS: Final = 8
+_CLOSE: Final = 1e-9
+
+
+def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None = None) -> Estimate:
+    """The answer to the same question with constants that meet what was measured (seconds).
+
+    Notes tell what changed; ranges are dropped, as they stand for deployments that were not
+    measured. Raises InputError for several points, a pure limit, or figures that no launch
+    cost and no waiting can explain.
+    """
+    for name, value in (("ttft", ttft), ("tpot", tpot)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"calibrate_with: {name} must be above zero seconds, not {value:g}")
+    if found.deployment.calibration is None:
+        raise InputError("the limit is physics: --calibrate-with needs expected times")
+    if np.ndim(found.serving.tpot) or np.ndim(found.serving.ttft):
+        raise InputError("--calibrate-with takes the one point that was measured, no range")
+    before = found.deployment.rules
+    if tpot is not None:
+        found = _meet(found, tpot, "tpot", _launches)
+    if ttft is not None:
+        found = _meet(found, ttft, "ttft", _prompts) if found.load is None else _wait(found, ttft)
+    serving = replace(found.serving, ttft_range=None, tpot_range=None, range_class=None)
+    changed = _changes(before, found.deployment.rules)
+    return replace(found, serving=serving, notes=(*found.notes, f"calibrated: {changed}"))
+
+
+def _launches(rules: EngineRules, factor: float) -> EngineRules:
+    return replace(
+        rules, launch_scale=rules.launch_scale * factor, eager_scale=rules.eager_scale * factor
+    )
+
+
+def _prompts(rules: EngineRules, factor: float) -> EngineRules:
+    return replace(rules, eager_scale=rules.eager_scale * factor)
+
+
+def _again(found: Estimate, rules: EngineRules) -> Estimate:
+    """The same question under other rules."""
+    deployment: Deployment = replace(found.deployment, rules=rules)
+    if found.load is None:
+        new = estimate(deployment, found.workload)
+    else:
+        assert found.steady is not None
+        rate = found.steady.requests_per_s if found.load.kind == "poisson" else None
+        new = estimate_load(deployment, found.load, rate)
+    return replace(new, defaults=found.defaults, notes=found.notes)
+
+
+def _meet(
+    found: Estimate, wanted: float, name: str, scaled: Callable[[EngineRules, float], EngineRules]
+) -> Estimate:
+    """Scale launches until the figure is the measured one: a secant, exact where it is linear."""
+    rules = found.deployment.rules
+    low = _again(found, scaled(rules, _NOTHING))
+    least = float(getattr(low.serving, name))
+    if wanted <= least:
+        raise InputError(
+            f"a measured {name.upper()} of {units.show(wanted, 's')} is below "
+            f"{units.show(least, 's')}, which the kernels take without any launch: "
+            f"check model, precision, plan and load"
+        )
+    left, right = (_NOTHING, least), (1.0, float(getattr(found.serving, name)))
+    for _ in range(_ROUNDS):
+        if abs(right[1] / wanted - 1) < _CLOSE or right[1] == left[1]:
+            break
+        slope = (right[1] - left[1]) / (right[0] - left[0])
+        factor = max(right[0] + (wanted - right[1]) / slope, _NOTHING)
+        found = _again(found, scaled(rules, factor))
+        left, right = right, (factor, float(getattr(found.serving, name)))
+    return found
+
+
+def _wait(found: Estimate, wanted: float) -> Estimate:
+    """Move the start, then the lag, by what the measured TTFT is off."""
+    rules, steady = found.deployment.rules, found.steady
+    assert steady is not None
+    start = rules.start + wanted - float(found.serving.ttft)
+    if start >= 0:
+        return _again(found, replace(rules, start=start))
+    lag = rules.pipeline_lag + start / float(steady.step)
+    if lag < 0:
+        least = float(found.serving.ttft - steady.lag)
+        raise InputError(
+            f"a measured TTFT of {units.show(wanted, 's')} is below {units.show(least, 's')}, "
+            f"which prefill and its queue take alone: check model, precision, plan and load"
+        )
+    return _again(found, replace(rules, start=0.0, pipeline_lag=lag))
+
+
+def _changes(before: EngineRules, after: EngineRules) -> str:
+    """What changed, in words."""
+    words = [
+        f"{what} {units.significant(old)} -> {units.significant(new)}"
+        for what, old, new in (
+            ("multiplier on launches", before.launch_scale, after.launch_scale),
+            ("with prompts", before.eager_scale, after.eager_scale),
+            ("steps a first token waits", before.pipeline_lag, after.pipeline_lag),
+        )
+        if old != new
+    ]
+    if before.start != after.start:
+        old, new = units.show(before.start, "s"), units.show(after.start, "s")
+        words.append(f"arrival to scheduling {old} -> {new}")
+    return ", ".join(words) or "nothing had to change"
