@@ -18,8 +18,12 @@ from typing import Any
 import pytest
 import yaml
 
-SPECS = Path(__file__).resolve().parent.parent / "hardware_specs"
-FILES = sorted(SPECS.glob("*.yaml"))
+import llmroof
+
+PACKAGE = Path(llmroof.__file__).resolve().parent
+# a wheel carries the profiles inside the package, a checkout beside it
+FOLDERS = [PACKAGE / "hardware_specs", PACKAGE.parent / "hardware_specs"]
+FILES = sorted(file for folder in FOLDERS for file in folder.glob("*.yaml"))
 IDS = [path.stem for path in FILES]
 
 Profile = dict[str, Any]
