@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from llmroof.blocks.attention import Attention
 from llmroof.blocks.base import Block
+from llmroof.cli.main import cli
 from llmroof.errors import InputError, SpecError
 from llmroof.models.export import to_yaml
 from llmroof.models.hf_config import read_config
@@ -393,6 +395,22 @@ def test_import_gives_the_same_model(model_type: str, tmp_path: Path) -> None:
     assert again.max_context == model.max_context
 
 
+def test_the_command_line_imports(tmp_path: Path) -> None:
+    """`models import` writes a file that every other command takes, and never over another."""
+    read(tmp_path, SMALL)
+    mine = tmp_path / "mine.yaml"
+    command = ["models", "import", str(tmp_path), "-o", str(mine)]
+    first = CliRunner().invoke(cli, command)
+    assert (first.exit_code, first.output) == (0, "")
+    assert load_model(str(mine)).layers == read_config(tmp_path).layers
+    assert load_model(str(mine)).sources[0].title == f"config.json of {tmp_path.name}"
+    again = CliRunner().invoke(cli, command)
+    assert again.exit_code == 2
+    assert "exists" in again.output
+    shown = CliRunner().invoke(cli, ["models", "import", str(mine)])
+    assert shown.output == mine.read_text()
+
+
 def test_an_edited_spec_counts(tmp_path: Path) -> None:
     """What a person changes in an imported spec is what is counted."""
     file = tmp_path / "mine.yaml"
@@ -402,6 +420,14 @@ def test_an_edited_spec_counts(tmp_path: Path) -> None:
     (block,) = set(blocks(model, "attention"))
     assert isinstance(block, Attention)
     assert block.kv_heads == 2
+
+
+def test_the_spec_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = Path(__file__).parent.parent / "docs" / "models.md"
+    _, _, rest = page.read_text("utf-8").partition("```yaml\n")
+    file = tmp_path / "mine.yaml"
+    file.write_text(rest.partition("```")[0])
+    assert load_model(str(file)).layers == load_model("qwen3-next-80b-a3b").layers
 
 
 def test_many_architectures_are_known() -> None:

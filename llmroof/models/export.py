@@ -11,15 +11,18 @@ from llmroof.blocks.registry import block_values
 from llmroof.models.model import Model
 from llmroof.specs.precision import RECIPES, Precision, recipe
 
-_FIRST_LINE: Final = "# yaml-language-server: $schema=../llmroof/schemas/model.json"
 #: words that YAML would read as something else than text
 _NOT_TEXT: Final = {"true", "false", "null", "yes", "no", "on", "off", "~", ""}
 
 
-def to_yaml(model: Model) -> str:
-    """The spec of `model`; reading it gives the same blocks, ends and precision."""
+def to_yaml(model: Model, schema: str = "") -> str:
+    """The spec of `model`; reading it gives the same blocks, ends and precision.
+
+    `schema` is where an editor finds the JSON Schema, from the file that is written.
+    """
     names = _name_blocks(model)
-    lines = [_FIRST_LINE, f"name: {_text(model.name)}", f"family: {_text(model.family)}"]
+    lines = [f"# yaml-language-server: $schema={schema}"] if schema else []
+    lines += [f"name: {_text(model.name)}", f"family: {_text(model.family)}"]
     if model.hub:
         lines.append(f"hub: {_flow(list(model.hub))}")
     lines += [f"hidden: {model.hidden}", f"vocab: {model.embedding.vocab}"]

@@ -45,3 +45,15 @@ def show(model: str, target: Target) -> None:
         lambda: model_document(loaded),
         lambda: render.model_rows(loaded),
     )
+
+
+@command.command("import")
+@click.argument("source", type=SpecName("model"))
+@specs_option
+@output("yaml")
+def import_(source: str, target: Target) -> None:
+    """Write a spec to edit: from a config.json, a checkpoint's folder or a GGUF file."""
+    from llmroof.models.export import to_yaml
+    from llmroof.models.load import load_model
+
+    target.write(to_yaml(load_model(source)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from llmroof.blocks.base import Block
 from llmroof.blocks.ends import Embedding, Head
@@ -13,9 +13,6 @@ from llmroof.models.hf_config.parts import mixer, mlp, moe
 from llmroof.models.hf_config.traits import Traits, flag
 from llmroof.models.hf_config.view import CONTEXT, Config
 from llmroof.models.model import Layers, joined
-
-#: context length of architectures with learned positions when the config is silent
-_LEARNED_CONTEXT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ def make_embedding(config: Config, traits: Traits) -> Embedding:
     """The token embedding, with learned positions where the architecture has them."""
     rows = 0
     if traits.positions is not None:
-        rows = config.size(*CONTEXT, default=_LEARNED_CONTEXT) + traits.positions
+        rows = config.size(*CONTEXT, meaning="learned positions") + traits.positions
     return Embedding(config.vocab, config.hidden, positions=rows)
 
 

@@ -117,10 +117,11 @@ def model_of(config: Config) -> Model:
     decoder = decode(text)
     extras, uncounted = towers(config, text.hidden)
     path = Path(config.file).resolve()
-    stem = path.parent.name if path.name == "config.json" else path.stem
+    named = path.name == "config.json"
+    stem = path.parent.name if named else path.stem
     return Model(
         id=stem,
-        name=str(config.get("_name_or_path") or stem),
+        name=stem,
         family=text.model_type,
         hidden=text.hidden,
         embedding=decoder.embedding,
@@ -133,7 +134,7 @@ def model_of(config: Config) -> Model:
         unused=_prediction_layers(text, decoder),
         notes="; ".join((*text.assumed, *uncounted)),
         file=config.file,
-        sources=(Source((), f"{path.name} of {stem}"),),
+        sources=(Source((), f"config.json of {stem}" if named else path.name),),
     )
 
 
