@@ -25,6 +25,8 @@ from llmroof.specs.hardware import Hardware, Link
 
 #: stages of a pipeline that are tried
 _STAGES: Final = (1, 2, 4)
+#: a mean stage of a pipeline stands for all: the one with most room may have this much more
+_UNEVEN: Final = 1.05
 #: precisions tried when none is named, besides the one the model is stored in
 PRECISIONS: Final = ("fp8", "w4a16", "nvfp4")
 
@@ -145,16 +147,13 @@ def _roomy(group: Sequence[Deployment], run: Execution, question: Question) -> I
     """The deployments of one run that hold at least one sequence, with their limits."""
     model = group[0].model
     weights = model.weights_bytes(run.precision, run.plan)
-    context = question.input_len + question.output_len
-    each = model.kv_cache_bytes(context, run.precision, run.plan.tp) / run.plan.pp
-    kept = [
-        deployment
-        for deployment in group
-        if weights + each <= deployment.hardware.memory.usable * deployment.rules.utilization
-    ]
+    rules = group[0].rules
+    held = question.input_len + question.output_len * rules.held_output
+    each = model.kv_cache_bytes(held, run.precision, run.plan.tp) / run.plan.pp
+    rooms = [rules.pool(one.hardware.memory.usable, weights) / each * _UNEVEN for one in group]
+    kept = [(one, room) for one, room in zip(group, rooms, strict=True) if room >= 1]
     if not kept:
         return
-    rules = kept[0].rules
     fresh = max(question.input_len * (1 - question.prefix_hit_rate), 1.0)
     chunks = np.ceil(fresh / rules.chunk_tokens)
     prompt = Step(1.0, fresh / chunks, question.input_len - fresh + (fresh - fresh / chunks) / 2)
@@ -166,17 +165,17 @@ def _roomy(group: Sequence[Deployment], run: Execution, question: Question) -> I
     except LlmroofError:
         return
     size = (len(kept), len(question.running))
-    step, mixed, chunk = (np.broadcast_to(_least(one, kept), size) for one in passes)
-    for row, deployment in enumerate(kept):
+    devices = [one for one, _ in kept]
+    step, mixed, chunk = (np.broadcast_to(_least(one, devices), size) for one in passes)
+    for row, (deployment, room) in enumerate(kept):
         if np.isfinite(chunk[row, 0]):
-            room = deployment.hardware.memory.usable * deployment.rules.utilization - weights
             yield Candidate(
                 deployment,
                 step[row],
                 mixed[row],
                 float(chunk[row, 0]),
                 float(chunks),
-                room / float(each),
+                room,
             )
 
 
