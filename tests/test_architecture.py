@@ -15,7 +15,7 @@ PACKAGE = Path(llmroof.__file__).resolve().parent
 
 #: the layers, lowest first; a module imports from its own layer and from those before it
 LAYERS = (
-    ("errors", "units"),
+    ("errors", "units", "ranges"),
     ("specs",),
     ("operators",),
     ("blocks",),
@@ -51,7 +51,7 @@ NO_SCALES = {
     ("calibration.load", 1024): "sequences at once where a test makes rules by hand",
     ("models.hf_config", 1024): "dimensions that published configuration classes default to",
     ("render.plots.roofline", 1000): "labels from here on have no decimals",
-    ("cli.ranges", 10**9): "no swept number is above this",
+    ("ranges", 10**9): "no swept number is above this",
     ("search.levers", 2**20): "no batch tried is above this",
     ("render.record", 1024): "the shortest context that `models show` tells the cache of",
 }

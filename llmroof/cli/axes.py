@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 import click
 
 from llmroof.cli.options import specs_option
-from llmroof.cli.ranges import parse_decimals, parse_numbers
 from llmroof.cli.types import Decimals, Numbers, SpecName
 from llmroof.errors import InputError
+from llmroof.ranges import parse_decimals, parse_numbers
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from llmroof.cli.ranges import parse_decimals, parse_numbers
+from llmroof.ranges import parse_decimals, parse_numbers
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]

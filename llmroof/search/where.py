@@ -87,18 +87,22 @@ class Condition:
 
 
 def parse_where(
-    text: str, known: Iterable[str], measures: Mapping[str, str | None] | None = None
+    text: str,
+    known: Iterable[str],
+    measures: Mapping[str, str | None] | None = None,
+    name: str = "--where",
 ) -> Condition:
     """Parse a condition over the columns `known`; InputError says what is wrong and where.
 
+    `name` is what the condition is called in messages.
     `measures` are the dimensions of columns whose names do not tell (None: text); a
     column of these that stands alone (`fp8`) holds where its value is known.
     """
-    parser = _Parser(text, frozenset(known), measures)
+    parser = _Parser(text, frozenset(known), measures, name)
     value = parser.either()
     parser.end()
     if value.kind != "truth":
-        raise InputError(f"--where '{_short(text)}' is no condition: compare it with something")
+        raise InputError(f"{name} '{_short(text)}' is no condition: compare it with something")
     return Condition(text, frozenset(parser.used), value)
 
 
@@ -110,10 +114,11 @@ class _Parser:
         text: str,
         known: frozenset[str],
         measures: Mapping[str, str | None] | None = None,
+        name: str = "--where",
     ) -> None:
         if len(text) > _LONGEST:
-            raise InputError(f"--where is longer than {_LONGEST} characters")
-        self.text, self.known, self.measures = text, known, measures
+            raise InputError(f"{name} is longer than {_LONGEST} characters")
+        self.text, self.known, self.measures, self.name = text, known, measures, name
         self.at = self.depth = 0
         self.used: set[str] = set()
 
@@ -121,7 +126,7 @@ class _Parser:
         """Conditions joined by `or`."""
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise InputError(f"--where is nested deeper than {_DEEPEST} levels")
+            raise InputError(f"{self.name} is nested deeper than {_DEEPEST} levels")
         value = self._both()
         while self._word("or"):
             value = self._join(value, self._both(), np.logical_or, "or")
@@ -145,14 +150,14 @@ class _Parser:
             turns += 1
         value = self._comparison()
         if turns and value.kind != "truth":
-            raise InputError(f"--where '{_short(self.text)}': `not` needs a condition")
+            raise InputError(f"{self.name} '{_short(self.text)}': `not` needs a condition")
         if turns % 2 == 0:
             return value
         return _Value(lambda look: np.logical_not(value.of(look)), "truth")
 
     def _join(self, one: _Value, two: _Value, how: Any, word: str) -> _Value:
         if one.kind != "truth" or two.kind != "truth":
-            raise InputError(f"--where '{_short(self.text)}': `{word}` joins conditions")
+            raise InputError(f"{self.name} '{_short(self.text)}': `{word}` joins conditions")
         return _Value(lambda look: how(one.of(look), two.of(look)), "truth")
 
     def _comparison(self) -> _Value:
@@ -163,10 +168,10 @@ class _Parser:
         right = self._sum()
         if left.kind != right.kind:
             raise InputError(
-                f"--where '{_short(self.text)}' compares a {left.kind} with a {right.kind}"
+                f"{self.name} '{_short(self.text)}' compares a {left.kind} with a {right.kind}"
             )
         if left.kind != "number" and sign not in ("==", "=", "!="):
-            raise InputError(f"--where '{_short(self.text)}': a {left.kind} is only = or !=")
+            raise InputError(f"{self.name} '{_short(self.text)}': a {left.kind} is only = or !=")
         self._same_measure(left, right)
         compare = _COMPARE[sign]
         if left.kind == "text":
@@ -196,7 +201,7 @@ class _Parser:
 
     def _compute(self, sign: str, one: _Value, two: _Value, measure: str | None) -> _Value:
         if one.kind != "number" or two.kind != "number":
-            raise InputError(f"--where '{_short(self.text)}': `{sign}` needs numbers")
+            raise InputError(f"{self.name} '{_short(self.text)}': `{sign}` needs numbers")
         how: Callable[[Any, Any], Any] = _ARITHMETIC[sign]
         return _Value(
             lambda look: how(_numbers(one.of(look)), _numbers(two.of(look))), "number", measure
@@ -231,7 +236,7 @@ class _Parser:
         if name not in self.known:
             guess = nearest(name, self.known)
             hint = f"; did you mean '{guess}'?" if guess else ""
-            raise InputError(f"--where: there is no column '{_short(name)}'{hint}")
+            raise InputError(f"{self.name}: there is no column '{_short(name)}'{hint}")
         self.used.add(name)
         kind, measure = kind_of(name), _measure(name)
         if self.measures is not None:
@@ -246,13 +251,15 @@ class _Parser:
         self.at = match.end()
         if match[1] == "%":
             return _Value(lambda _: number / 100, "number")
-        value, measure = _in_si(number, match[1])
+        value, measure = _in_si(number, match[1], self.name)
         return _Value(lambda _: value, "number", measure)
 
     def _same_measure(self, one: _Value, two: _Value) -> None:
         if None not in (one.measure, two.measure) and one.measure != two.measure:
             names = [value.measure or "a plain number" for value in (one, two)]
-            raise InputError(f"--where '{_short(self.text)}' compares {names[0]} with {names[1]}")
+            raise InputError(
+                f"{self.name} '{_short(self.text)}' compares {names[0]} with {names[1]}"
+            )
 
     def _next(self) -> _Token | None:
         match = _TOKEN.match(self.text, self.at)
@@ -278,17 +285,17 @@ class _Parser:
     def _wrong(self, due: str) -> InputError:
         rest = self.text[self.at :].strip()
         found = f"before '{_short(rest)}'" if rest else "at the end"
-        return InputError(f"--where '{_short(self.text)}': {due} is missing {found}")
+        return InputError(f"{self.name} '{_short(self.text)}': {due} is missing {found}")
 
 
-def _in_si(number: float, unit: str) -> tuple[float, str]:
+def _in_si(number: float, unit: str, name: str) -> tuple[float, str]:
     """(value in SI, what it measures) of a number with a unit of any dimension."""
     for measure in units.DIMENSIONS:
         try:
             return units.parse(f"{number!r} {unit}", measure), measure
         except ValueError:
             continue
-    raise InputError(f"--where: unknown unit '{_short(unit)}' after {number:g}")
+    raise InputError(f"{name}: unknown unit '{_short(unit)}' after {number:g}")
 
 
 _TEXTS: Final = frozenset(

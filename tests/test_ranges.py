@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmroof.cli.ranges import MAX_POINTS, parse_numbers
+from llmroof.ranges import MAX_POINTS, parse_numbers
 
 
 @pytest.mark.parametrize(
