@@ -18,7 +18,7 @@ from llmroof.operators import Number, Operator
 from llmroof.specs.hardware import Hardware
 
 #: width in bits of the operands of each arithmetic
-_BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32": 32}
+BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32": 32}
 
 
 def expected(
@@ -42,7 +42,7 @@ def expected(
     fit = calibration.kind(operator.kind)
     compute = floor.compute
     if not nothing(compute):
-        compute = compute / fit.compute[_BITS.get(operator.compute, 16)]
+        compute = compute / fit.compute[BITS.get(operator.compute, 16)]
     memory = floor.memory
     if not nothing(operator.fused_bytes):
         memory = memory + operator.fused_bytes * (operator.count / hardware.memory.bandwidth)

@@ -9,7 +9,7 @@ fitted formula predicts served models no better, latent attention worse (docs/va
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -48,40 +48,56 @@ def silicon(hardware: Hardware, compute: str) -> Silicon:
     )
 
 
+class Family(NamedTuple):
+    """Whose coefficients time a kernel, and the seconds of its start in a graph."""
+
+    name: str
+    launch: float
+
+
+def family(operator: Operator, graph: GraphKernels, hardware: Hardware) -> Family | None:
+    """The family with a formula for an operator; None where plain shares of the peaks time it."""
+    if operator.compute not in _GEMM or nothing(operator.flop):
+        return None
+    if not graph.covers(hardware.architecture):
+        return None
+    if operator.kind == "moe":
+        return Family("MoE", graph.launch["moe"])
+    if operator.kind != "gemm" or nothing(operator.weight_bytes):
+        return None
+    name, _ = _GEMM[operator.compute]
+    quantize = graph.launch["quantize"] if "quantize" in graph.families[name] else 0.0
+    return Family(name, graph.launch["gemm"] + quantize)
+
+
 def kernel_times(
     operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, launch_scale: float
 ) -> Times | None:
     """Times of an operator over all its runs, never below `floor`; None without a formula."""
-    if not graph.covers(hardware.architecture):
+    own = family(operator, graph, hardware)
+    if own is None:
         return None
-    if operator.compute not in _GEMM or nothing(operator.flop):
-        return None
-    if operator.kind == "gemm" and not nothing(operator.weight_bytes):
-        return _gemm(operator, floor, graph, hardware, launch_scale)
-    if operator.kind == "moe":
-        return _experts(operator, floor, graph, hardware, launch_scale)
-    return None
+    timed = _experts if own.name == "MoE" else _gemm
+    return timed(operator, floor, graph, hardware, own.launch * launch_scale)
 
 
 def _gemm(
-    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, scale: float
+    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, launch: float
 ) -> Times:
     """A matrix product, and for formats below 16 bits the quantizing of its input."""
-    family, activation = _GEMM[operator.compute]
-    fit, shape = graph.families[family], operator.shape
+    name, activation = _GEMM[operator.compute]
+    fit, shape = graph.families[name], operator.shape
     seen = silicon(hardware, operator.compute)
     m, n, k = shape["m"], shape["n"], shape["k"]
     weight = operator.weight_bytes / (n * k)
     one = kernels.gemm(seen, fit, m=m, n=n, k=k, weight=weight, activation=activation, steady=True)
-    launch = graph.launch["gemm"]
     if "quantize" in fit:
         one = one + kernels.quantize(seen, fit, m=m, k=k)
-        launch = launch + graph.launch["quantize"]
-    return _times(operator, floor, fit, one, launch * scale)
+    return _times(operator, floor, fit, one, launch)
 
 
 def _experts(
-    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, scale: float
+    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, launch: float
 ) -> Times:
     """One of the two grouped products of a fused kernel, with half of what it moves around."""
     fit, shape = graph.families["MoE"], operator.shape
@@ -101,7 +117,7 @@ def _experts(
         weight=weight,
         activation=_GEMM[operator.compute][1],
     )
-    return _times(operator, floor, fit, one, graph.launch["moe"] * scale)
+    return _times(operator, floor, fit, one, launch)
 
 
 def _times(

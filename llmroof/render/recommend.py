@@ -227,7 +227,7 @@ def _notes(answer: Answer) -> Iterator[Item]:
     yield Line("")
     yield Line(
         f"- {answer.tried:,} deployments have room for the model; {answer.evaluated:,} had to be "
-        f"worked out, the others cannot win even at their physical limit",
+        f"worked out: the least time of the others is too long to win",
         hang=2,
     )
     if any(option.estimate.deployment.run.precision.weights.quantized for option in answer.options):

@@ -33,7 +33,7 @@ class Point:
 
 
 def bounds(one: Candidate, goal: Goal, question: Question) -> tuple[float, float]:
-    """(least score, least excess) that a candidate could have at its physical limit.
+    """(least score, least excess) that a candidate could have, its passes at their floors.
 
     A request waits for its own prefill, and its decode steps are at least as long as a
     share κ of them that carries a chunk of another's prompt makes them (in a pipeline

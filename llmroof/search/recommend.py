@@ -1,7 +1,7 @@
 """Which deployment to buy: the best that meets the targets, what binds it, how many of it.
 
-Candidates are met in the order of the best they could possibly do (their physical
-limit); the search ends when no further one can win, so that its answer is the same as
+Candidates are met in the order of the best they could possibly do (no pass below its
+floor); the search ends when no further one can win, so that its answer is the same as
 that of trying all (branch and bound; Land & Doig 1960). A candidate is judged by its
 steady state under a load at every number of requests in flight.
 """

@@ -1,9 +1,9 @@
 """What could serve a model: hardware × precision × parallel plan, and what each could do at best.
 
-The physical limit of every candidate is found for all devices at once: the operators of
-a pass depend on model, precision and plan, not on the device, so they are made once and
-met with a vector of peaks and bandwidths. No expected time is below its limit, which
-lets a search leave out whatever cannot win even at its limit.
+The least time of every candidate is found for all devices at once (`engine/floors.py`): the
+operators of a pass depend on model, precision and plan, not on the device, so they are made
+once and met with a vector of peaks and bandwidths. No expected time is below its floor,
+which lets a search leave out whatever cannot win even there.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.engine.deployment import Deployment
+from llmroof.engine.floors import least_time
 from llmroof.engine.network import domains, reach
 from llmroof.engine.plans import check_plan
 from llmroof.errors import InputError, LlmroofError, Unsupported
 from llmroof.models.model import Model
-from llmroof.operators import Execution, Operator, Plan, Step
+from llmroof.operators import Execution, Plan, Step
 from llmroof.resolve import deploy
-from llmroof.specs.hardware import Hardware, Link
+from llmroof.specs.hardware import Hardware
 
 #: stages of a pipeline that are tried
 _STAGES: Final = (1, 2, 4)
@@ -37,7 +38,7 @@ class Candidate:
 
     `step` is a decode step at each number of sequences per rank of the search's grid,
     `mixed` one with a chunk of a prompt in it, `chunk` that chunk alone, of which a
-    prompt has `chunks`: all at the physical limit. More than `slots` sequences per rank
+    prompt has `chunks`: none is ever less. More than `slots` sequences per rank
     find no room.
     """
 
@@ -144,7 +145,7 @@ def candidates(
 
 
 def _roomy(group: Sequence[Deployment], run: Execution, question: Question) -> Iterator[Candidate]:
-    """The deployments of one run that hold at least one sequence, with their limits."""
+    """The deployments of one run that hold at least one sequence, with their floors."""
     model = group[0].model
     weights = model.weights_bytes(run.precision, run.plan)
     rules = group[0].rules
@@ -166,7 +167,10 @@ def _roomy(group: Sequence[Deployment], run: Execution, question: Question) -> I
         return
     size = (len(kept), len(question.running))
     devices = [one for one, _ in kept]
-    step, mixed, chunk = (np.broadcast_to(_least(one, devices), size) for one in passes)
+    step, mixed, chunk = (
+        np.broadcast_to(least_time(operators, devices, prompts), size)
+        for operators, prompts in zip(passes, (False, True, True), strict=True)
+    )
     for row, (deployment, room) in enumerate(kept):
         if np.isfinite(chunk[row, 0]):
             yield Candidate(
@@ -177,31 +181,3 @@ def _roomy(group: Sequence[Deployment], run: Execution, question: Question) -> I
                 float(chunks),
                 room,
             )
-
-
-def _least(operators: Sequence[Operator], group: Sequence[Deployment]) -> Any:
-    """Sum over operators of max(FLOP/peak, bytes/bandwidth), or message/link [devices, points].
-
-    A message takes the fastest link at least. Infinite where a device lacks the arithmetic.
-    """
-    bandwidth = np.array([one.hardware.memory.bandwidth for one in group])[:, None]
-    links = [max(one.hardware.links.values(), key=_rate, default=None) for one in group]
-    fastest = np.array([np.inf if link is None else link.bandwidth for link in links])[:, None]
-    whole = np.zeros((len(group), 1))
-    for operator in operators:
-        if operator.compute == "network":
-            world = operator.shape["world"]
-            sent = operator.shape["message"] * ((world - 1) / world)
-            whole = whole + operator.count * sent / fastest
-            continue
-        peaks = [one.hardware.compute.get(operator.compute, 0.0) for one in group]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            compute = operator.flop / np.array(peaks)[:, None]
-        compute = np.where(np.isnan(compute), 0.0, compute)
-        memory = operator.bytes / bandwidth
-        whole = whole + operator.count * np.maximum(compute, memory)
-    return whole
-
-
-def _rate(link: Link) -> float:
-    return link.bandwidth

@@ -1,0 +1,74 @@
+"""Floors of passes: never above the expected time, equal to it where nothing is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import llmroof
+from llmroof.engine.deployment import Deployment
+from llmroof.engine.floors import least_time
+from llmroof.engine.serving import pass_of
+from llmroof.operators import Step
+
+BATCHES = np.array([1.0, 7.0, 64.0, 500.0])
+QUESTIONS: list[dict[str, Any]] = [
+    {"model": "llama-3.1-8b", "gpu": "h100", "tp": 1},
+    {"model": "llama-3.1-70b", "gpu": "h100", "tp": 8, "precision": "fp8"},
+    {"model": "llama-3.1-70b", "gpu": "l40s", "tp": 4, "pp": 2, "engine": "vllm"},
+    {"model": "llama-3.1-70b", "gpu": "b200", "tp": 2, "precision": "nvfp4"},
+    {"model": "deepseek-r1", "gpu": "h200", "tp": 8, "ep": 8, "engine": "sglang"},
+    {"model": "deepseek-r1", "gpu": "mi300x", "tp": 1, "dp": 8, "ep": 8},
+    {"model": "gpt-oss-120b", "gpu": "gb200", "tp": 4, "engine": "trtllm"},
+    {"model": "llama-3.1-70b", "gpu": "h100", "tp": 16, "all_reduce": "switch"},
+    {"model": "llama-3.1-70b", "gpu": "h100", "tp": 4, "limit": True},
+]
+
+
+def deployment(question: dict[str, Any]) -> Deployment:
+    return llmroof.estimate(**question, batch=1).deployment
+
+
+def passes(one: Deployment) -> list[tuple[Any, Any, bool]]:
+    """(expected time, floor, with a prompt) of a decode step, a prompt and both together."""
+    steps, prompt = Step(BATCHES, 1.0, 1024.0), Step(1.0, 2048.0, 512.0)
+    found = []
+    for work, prompts in (((steps,), False), ((prompt,), True), ((steps, prompt), True)):
+        floor = least_time(one.model.operators(work, one.run), [one], prompts)
+        found.append((pass_of(one, work, prompts).time, floor[0], prompts))
+    return found
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+def test_no_pass_is_faster_than_its_floor(question: dict[str, Any]) -> None:
+    for time, floor, _ in passes(deployment(question)):
+        assert np.all(time >= floor * (1 - 1e-12))
+        assert np.all(time <= 8 * floor)  # a floor that says nothing would bound nothing
+
+
+def test_plain_shares_leave_nothing_out() -> None:
+    """Kernels of AMD parts have no formula of their own: on one device floor and time agree."""
+    one = deployment({"model": "llama-3.1-8b", "gpu": "mi300x", "tp": 1})
+    for time, floor, _ in passes(one):
+        assert np.allclose(time, floor, rtol=1e-12)
+
+
+def test_many_devices_are_met_at_once() -> None:
+    several = [deployment({"gpu": gpu, "tp": 1}) for gpu in ("a100", "h100", "mi300x")]
+    steps = (Step(BATCHES, 1.0, 1024.0),)
+    operators = several[0].model.operators(steps, several[0].run)
+    together = least_time(operators, several)
+    assert together.shape == (3, len(BATCHES))
+    for row, one in zip(together, several, strict=True):
+        assert np.array_equal(row, least_time(operators, [one])[0])
+
+
+def test_missing_arithmetic_takes_forever() -> None:
+    able, unable = (deployment({"gpu": gpu, "tp": 1}) for gpu in ("h100", "a100"))
+    run = llmroof.estimate(gpu="h100", precision="fp8", batch=1).deployment.run
+    operators = able.model.operators((Step(1.0, 1.0, 10.0),), run)
+    floor = least_time(operators, [able, unable])
+    assert np.isfinite(floor[0])
+    assert np.isinf(floor[1])
