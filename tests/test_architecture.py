@@ -28,6 +28,7 @@ LAYERS = (
     ("search",),
     ("evidence",),
     ("render",),
+    ("report",),
     ("cli",),
 )
 #: imports that go the other way, each inside a function and with its reason

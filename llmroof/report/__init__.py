@@ -1,0 +1,1 @@
+"""One self-contained page on which a roofline can be played with."""
