@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from llmroof.calibration.load import Calibration
+from llmroof.engine.measured_times import measured_times
 from llmroof.engine.roofline import Times, nothing
 from llmroof.engine.silicon_times import kernel_times
 from llmroof.operators import Number, Operator
@@ -34,6 +35,10 @@ def expected(
     pays the traffic that a perfect fusion would avoid; `launch_scale` is the engine's
     multiplier on launches. Shares are at most 1: no time falls below the limit.
     """
+    if hardware.measured is not None and hardware.fitted is None:
+        timed = measured_times(operator, floor, hardware.measured)
+        if timed is not None:
+            return timed
     own = kernel_times(operator, floor, calibration.graph, hardware, launch_scale)
     if own is not None:
         return own

@@ -14,6 +14,7 @@ from typing import Any, Final
 from llmroof.errors import Problem, SpecError, Unsupported
 from llmroof.specs import catalog
 from llmroof.specs.extend import extended
+from llmroof.specs.measured import PARTS, Fitted, Measured
 from llmroof.specs.schema import (
     MISSING,
     Field,
@@ -135,6 +136,8 @@ class Hardware:
     prices: tuple[Price, ...] = ()
     purchase_price: float | None = None
     achieved: tuple[Achieved, ...] = ()
+    measured: Measured | None = None
+    fitted: Fitted | None = None
     notes: str = ""
     file: str = ""
 
@@ -249,6 +252,7 @@ _FIELDS: Final[dict[str, Field]] = {
         ),
         "measured fractions of the datasheet peaks",
     ),
+    **{name: Field(kind, doc) for name, (kind, doc) in PARTS.items()},
     "notes": Field(Text(), "what to beware of"),
     "sources": Field(
         ListOf(

@@ -1,0 +1,155 @@
+"""Expected times from curves of one's own device: worked out by hand, and their limits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import dense, device
+
+from llmroof import estimate
+from llmroof.engine.measured_times import curve_time, measured_times, product_time
+from llmroof.engine.roofline import limit
+from llmroof.errors import SpecError
+from llmroof.operators import Operator
+from llmroof.specs.hardware import Hardware, load_hardware
+from llmroof.specs.measured import Curve, Measured, Surface
+
+SURFACE = Surface((1.0, 100.0), (100.0, 10000.0), ((1e9, 1e11), (2e9, 2e11)))
+CURVE = Curve((1000.0, 100000.0), (1e6, 1e8))
+MEASURED = Measured(
+    "2026-11-22",
+    "made up",
+    0.01,
+    launch=1e-6,
+    streams={"read": CURVE},
+    gemm={"bf16": SURFACE},
+    prefill={"bf16": Curve((10.0, 1000.0), (1e9, 1e10))},
+    decode={"bf16": CURVE},
+    small={"bf16": {"norm": CURVE, "activation": CURVE}},
+)
+PROFILE = """\
+name: My machine
+memory: {capacity: 16 GB, bandwidth: 20 GB/s}
+compute: {fp32: 100 GFLOP/s, bf16: 100 GFLOP/s}
+measured:
+  date: 2026-11-22
+  device: my processor
+  spread: 0.02
+  launch: 2 us
+  gemm:
+    bf16: {rows: [1, 16], weights: [1000000], rates: [[5 GFLOP/s, 50 GFLOP/s]]}
+sources: [{of: [memory, compute], title: measured here}]
+"""
+
+
+def machine(**changes: object) -> Hardware:
+    """A device of many FLOP/s and bytes/s, so that its curves are slower than its roofs."""
+    made = device(peak=1e15, bandwidth=1e15, capacity=1e12)
+    return replace(made, measured=replace(MEASURED, **changes))  # type: ignore[arg-type]
+
+
+def gemm(rows: float, outputs: float, inputs: float, **changes: object) -> Operator:
+    shape = {"m": rows, "n": outputs, "k": inputs, "weight_bits": 16.0}
+    made = Operator("up_proj", "gemm", "bf16", flop=2 * rows * outputs * inputs, shape=shape)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_products_at_the_points_and_between_them() -> None:
+    assert product_time(SURFACE, 1.0, 100.0) == pytest.approx(200 / 1e9)
+    assert product_time(SURFACE, 100.0, 10000.0) == pytest.approx(2e6 / 2e11)
+    # halfway in the logarithms of both axes: sqrt(1·100) rows, sqrt(100·10000) weights
+    middle = (1e9 * 1e11 * 2e9 * 2e11) ** 0.25
+    assert product_time(SURFACE, 10.0, 1000.0) == pytest.approx(2 * 10 * 1000 / middle)
+
+
+def test_beyond_the_ends_rates_stay_above_and_times_below() -> None:
+    assert product_time(SURFACE, 1000.0, 100.0) == pytest.approx(2e5 / 1e11)
+    assert curve_time(CURVE, 1e7) == pytest.approx(1e7 / 1e8)
+    assert curve_time(CURVE, 1.0) == curve_time(CURVE, 1000.0) == pytest.approx(1e-3)
+
+
+def test_one_product_of_a_measured_device() -> None:
+    operator = gemm(1.0, 10.0, 10.0, count=4.0)
+    times = measured_times(operator, limit(operator, machine()), MEASURED)
+    assert times is not None
+    assert times.total == pytest.approx(4e-6)  # 4 runs of 0.2 us are 4 launches of 1 us
+    assert times.overhead == pytest.approx(4e-6)
+    assert times.bound == "overhead"
+
+
+def test_no_time_falls_below_the_limit() -> None:
+    slow = replace(device(peak=1e6, bandwidth=1e6), measured=MEASURED)
+    operator = gemm(100.0, 100.0, 100.0)
+    floor = limit(operator, slow)
+    times = measured_times(operator, floor, MEASURED)
+    assert times is not None
+    assert times.total == floor.total == pytest.approx(2e6 / 1e6)
+
+
+def test_what_was_not_timed_keeps_the_shares() -> None:
+    operator = gemm(1.0, 10.0, 10.0)
+    floor = limit(operator, machine())
+    quantized = replace(operator, shape={**operator.shape, "weight_bits": 4.125})
+    assert measured_times(quantized, floor, MEASURED) is None
+    assert measured_times(operator, floor, replace(MEASURED, gemm={})) is None
+    assert measured_times(replace(operator, kind="mla"), floor, MEASURED) is None
+
+
+def test_an_estimate_takes_the_curves_and_the_limit_does_not() -> None:
+    slow = {"bf16": Surface((1.0,), (1.0,), ((1e6,),))}
+    fast = {"bf16": Surface((1.0,), (1.0,), ((1e9,),))}
+    asked = {"model": dense(), "precision": "bf16", "input_len": 16, "output_len": 2}
+    times = [
+        float(estimate(gpu=machine(gemm=surface, small={}, decode={}), **asked).serving.tpot)
+        for surface in (slow, fast)
+    ]
+    assert times[0] > 10 * times[1]
+    limits = [
+        float(
+            estimate(
+                gpu=machine(gemm=surface, small={}, decode={}), limit=True, **asked
+            ).serving.tpot
+        )
+        for surface in (slow, fast)
+    ]
+    assert limits[0] == limits[1]
+
+
+def test_a_grid_equals_its_points() -> None:
+    asked = {"model": dense(), "gpu": machine(), "precision": "bf16", "output_len": 2}
+    many = estimate(batch=np.array([1.0, 8.0]), input_len=np.array([16.0, 300.0]), **asked)
+    for index, (batch, length) in enumerate(((1, 16), (8, 300))):
+        one = estimate(batch=batch, input_len=length, **asked)
+        assert many.serving.tpot[index] == one.serving.tpot
+        assert many.serving.ttft[index] == one.serving.ttft
+
+
+def test_a_profile_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(PROFILE, "utf-8")
+    found = load_hardware(str(path)).measured
+    assert found is not None
+    assert found.launch == pytest.approx(2e-6)
+    assert found.gemm["bf16"].rates == ((5e9, 5e10),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rows: [1, 16]", "rows: [16, 1]", "rows must rise from above zero"),
+        ("rows: [1, 16]", "rows: [1, 2, 4]", "each of rates must have 3 values"),
+        ("weights: [1000000]", "weights: [1, 2]", "rates must have 2 values"),
+        ("bf16: {rows", "bf61: {rows", "measured.gemm.bf61: unknown key"),
+        ("spread: 0.02", "spread: 2 %", "measured.spread: must be a number"),
+    ],
+)
+def test_faults_of_a_measured_part_are_named(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(PROFILE.replace(old, new), "utf-8")
+    with pytest.raises(SpecError, match=words):
+        load_hardware(str(path))
