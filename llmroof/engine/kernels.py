@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from llmroof.operators import Step
 
 Number = float | npt.NDArray[np.float64]
 Coefficients = Mapping[str, Number]
@@ -31,6 +34,8 @@ MMA_ROWS: Final = 16.0
 
 TINY: Final = 1e-30
 """Guards a ratio of two times that are both zero, s."""
+TILES: Final = ((128, 256, 0), (128, 128, 1), (64, 128, 2), (64, 64, 3))
+"""Tiles that a library chooses from: rows, columns, and halvings since the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +55,32 @@ class Silicon:
     power: Number
 
 
+def power(base: Number, exponent: Number) -> Number:
+    """base^exponent for a base above zero: the same bits for a number and in an array."""
+    raised: Number = np.exp2(exponent * np.log2(base))
+    return raised
+
+
 def norm(p: Number, *parts: Number) -> Number:
     """p-norm of times: between the largest (full overlap) and the sum (none)."""
-    largest = parts[0]
-    for part in parts[1:]:
-        largest = np.maximum(largest, part)
-    safe = np.maximum(largest, TINY)
-    total = (parts[0] / safe) ** p
-    for part in parts[1:]:
-        total = total + (part / safe) ** p
-    time: Number = largest * total ** (1 / p)
+    return reduce(partial(_norm, p), parts)
+
+
+def _norm(p: Number, one: Number, other: Number) -> Number:
+    """largest·(1 + (smallest/largest)^p)^(1/p): what the largest adds to itself is 1."""
+    largest = np.maximum(one, other)
+    ratio = np.minimum(one, other) / np.maximum(largest, TINY)
+    time: Number = largest * power(1.0 + power(np.maximum(ratio, TINY), p), 1.0 / p)
+    return time
+
+
+def _sharp(one: Number, other: Number) -> Number:
+    """The 8-norm, next to the larger of two: squares and square roots instead of powers."""
+    largest = np.maximum(one, other)
+    ratio = np.minimum(one, other) / np.maximum(largest, TINY)
+    for _ in range(3):
+        ratio = ratio * ratio
+    time: Number = largest * np.sqrt(np.sqrt(np.sqrt(1.0 + ratio)))
     return time
 
 
@@ -73,7 +94,8 @@ def resident(size: Number, silicon: Silicon) -> Number:
 
     A steep logistic in the logarithm: a cyclic access pattern either fits or evicts itself.
     """
-    return 1 / (1 + (size / silicon.cache) ** 6)
+    square = (size / silicon.cache) ** 2
+    return 1 / (1 + square * square * square)
 
 
 def stream(size: Number, cached: Number, silicon: Silicon, c: Coefficients) -> Number:
@@ -103,7 +125,20 @@ def whole(parts: Number, steady: bool = False) -> Number:
 def waves(blocks: Number, silicon: Silicon, c: Coefficients, steady: bool = False) -> Number:
     """Rounds of thread blocks, partly quantised: `wave` = 1 is whole waves, 0 is none."""
     ideal = blocks / silicon.processors
-    return ideal * (whole(ideal, steady) / ideal) ** c["wave"]
+    return ideal * power(whole(ideal, steady) / ideal, c["wave"])
+
+
+def rotated(copies: Number | None, each: Number, once: Number, silicon: Silicon) -> Number:
+    """Share that a benchmark finds in the cache, which takes turns between copies of `each` bytes.
+
+    `once` are bytes that all of them share. Nothing is found where `copies` is None or 0: in
+    serving, other layers evict the data.
+    """
+    if copies is None:
+        return 0.0
+    share = resident(copies * each + once, silicon)
+    found: Number = np.where(np.asarray(copies) > 0, share, 0.0)
+    return found
 
 
 def gemm(
@@ -116,15 +151,16 @@ def gemm(
     weight: Number,
     activation: Number,
     batch: Number = 1.0,
-    copies: Number = 0.0,
+    copies: Number | None = None,
     steady: bool = False,
 ) -> Number:
     """Matrix product of [m,k] activations and [k,n] weights, `batch` times side by side.
 
     weight, activation: bytes per element (scales included); the output has two bytes.
-    copies: weight sets used in turn; 0 means that other layers evict the weights (serving), a
-    benchmark that rotates r buffers of a small matrix finds them in the cache. steady: m varies
-    from step to step (a server), so that no single size decides how full the last tile is.
+    copies: weight sets used in turn; None or 0 means that other layers evict the weights
+    (serving), a benchmark that rotates r buffers of a small matrix finds them in the cache.
+    steady: m varies from step to step (a server), so that no single size decides how full the
+    last tile is.
     Tiles of four shapes are tried and the fastest is taken, as a library's heuristic does; a tile
     costs `fill` extra steps along k (prologue and epilogue). Small products are bound by the
     chain along k, which split-k cuts beyond `split` elements.
@@ -132,18 +168,18 @@ def gemm(
     late = slowness(silicon, c)
     weights, inputs, outputs = n * k * weight, m * k * activation, m * n * 2.0
     size = batch * (weights + inputs + outputs)
-    work = batch * (copies * weights + inputs + outputs)
-    cached = np.where(np.asarray(copies) > 0, resident(work, silicon), 0.0)
+    cached = rotated(copies, batch * weights, batch * (inputs + outputs), silicon)
     memory = stream(size, cached, silicon, c)
     per_flop = silicon.processors / (c["compute"] * silicon.peak)
     compute: Number = np.inf
-    for rows, columns, steps in ((128, 256, 0), (128, 128, 1), (64, 128, 2), (64, 64, 3)):
+    for rows, columns, steps in TILES:
         blocks = batch * whole(m / rows, steady) * np.ceil(n / columns)
         block = 2.0 * rows * columns * (k + c["fill"]) * per_flop / c["small_tile"] ** steps
-        compute = np.minimum(compute, waves(blocks, silicon, c, steady) * block)
+        if np.any(blocks / silicon.processors * block < compute):  # waves only add to that
+            compute = np.minimum(compute, waves(blocks, silicon, c, steady) * block)
     limit = powered(2.0 * batch * m * n * k, silicon, c)
     chain = c["step"] * k / (1 + k / c["split"]) * late
-    busy = norm(c["overlap"], norm(8.0, compute, limit), memory)
+    busy = norm(c["overlap"], _sharp(compute, limit), memory)
     return c["launch"] * late + norm(c["chain_overlap"], busy, chain)
 
 
@@ -165,7 +201,7 @@ def decode_attention(
     kv_elements: Number,
     mac_elements: Number,
     kv_byte: Number,
-    copies: Number = 0.0,
+    copies: Number | None = None,
 ) -> Number:
     """One new query per sequence against `context` cached tokens.
 
@@ -183,7 +219,7 @@ def decode_attention(
     units = batch * kv_heads * np.ceil(heads / kv_heads / MMA_ROWS)
     split = np.clip(silicon.processors / units, 1.0, np.maximum(context / c["piece"], 1.0))
     lanes = units * split
-    cached = np.where(np.asarray(copies) > 0, resident(copies * size, silicon), 0.0)
+    cached = rotated(copies, size, 0.0, silicon)
     memory = stream(size, cached, silicon, c)
     turns = np.ceil(lanes / silicon.processors - 1e-9)  # units x (processors / units) may round up
     lane = cache / lanes * turns * late / c["lane"]
@@ -192,13 +228,6 @@ def decode_attention(
     blocks = units / silicon.processors * c["block"] * late
     merging: Number = c["merge"] * np.log2(split) * late
     return c["launch"] * late + busy + blocks + merging
-
-
-def attention_pairs(new: Number, window: Number) -> Number:
-    """Query-key pairs of a causal prefill of `new` tokens that each see at most `window`."""
-    seen = np.minimum(new, window)
-    pairs: Number = new * seen - seen * (seen - 1) / 2
-    return pairs
 
 
 def prefill_attention(
@@ -221,7 +250,8 @@ def prefill_attention(
     run on the special-function units, 16 per processor and clock.
     """
     late = slowness(silicon, c)
-    pairs = batch * heads * (attention_pairs(new, window) + new * c["diagonal"])
+    seen = Step(1.0, new).pairs(np.minimum(new, window))
+    pairs = batch * heads * (seen + new * c["diagonal"])
     apart = batch * heads * np.ceil(new / 128.0)
     together = batch * kv_heads * np.ceil(new * heads / kv_heads / 128.0)
     blocks = apart * (together / apart) ** c["packing"]
@@ -247,7 +277,7 @@ def moe(
     matrices: Number,
     weight: Number,
     activation: Number,
-    copies: Number = 0.0,
+    copies: Number | None = None,
 ) -> Number:
     """Fused mixture of experts on one rank: permute, two grouped products, finalise.
 
@@ -261,7 +291,7 @@ def moe(
     late = slowness(silicon, c)
     weights = experts * matrices * hidden * inter * weight
     size = weights + local_rows * (hidden + 2.0 * inter) * activation
-    cached = np.where(np.asarray(copies) > 0, resident(copies * weights, silicon), 0.0)
+    cached = rotated(copies, weights, 0.0, silicon)
     memory = stream(size, cached, silicon, c)
     flop = 2.0 * matrices * hidden * inter * (local_rows + experts * c["padding"])
     busy = norm(c["overlap"], flop / (c["compute"] * silicon.peak), memory)
@@ -270,11 +300,6 @@ def moe(
     )
     work = stream(moved, resident(moved, silicon), silicon, c)
     return c["launch"] * late + busy + work
-
-
-def uniform_experts(*, experts: Number, top_k: Number, tokens: Number) -> Number:
-    """Expected number of experts touched when each token picks `top_k` of them at random."""
-    return experts * (1 - (1 - top_k / experts) ** tokens)
 
 
 def all_reduce(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from llmroof.specs.hardware import Hardware
 
 #: operator and its physical limit -> the times to expect
 TimeModel: TypeAlias = Callable[[Operator, Times], Times]
+#: kinds whose work depends on the context: summed last, so that on a mesh the sums of all
+#: others stay as narrow as the batch
+_READS_CONTEXT: Final = frozenset({"attention", "mla", "scan", "indexer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,28 @@ class Schedule:
         return 1.0 + (self.in_a_row - 1.0) * slowest
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass through all layers, on one device of each stage, before any schedule.
+
+    FLOP and bytes are of that device; `floor` are the times at the limit, `slowest` the
+    longest pipeline stage's share of the pass.
+    """
+
+    operators: tuple[OperatorCost, ...]
+    times: Times
+    floor: Times
+    flop: Number
+    bytes: Number
+    network_bytes: Number
+    slowest: Number
+
+    @property
+    def time(self) -> Number:
+        """Seconds of the pass."""
+        return self.times.total
+
+
 def run_phase(
     model: Model,
     steps: Sequence[Step],
@@ -96,51 +121,80 @@ def run_phase(
     time_model: TimeModel | None = None,
     schedule: Schedule | None = None,
 ) -> PhaseEstimate:
-    """The costs of one pass; `steps` are those of one rank and one micro-batch.
-
-    Time is the sum over operators of one device, one after the other; without
-    `time_model` it is the physical limit. The ridge point of a pass with several
-    arithmetics is where their joint compute time equals the memory time.
-    """
-    plan, schedule = run.plan, schedule or Schedule()
-    rounds = _rounds(model, steps, run, hardware, time_model, schedule)
-    operators = (*_operators(model, steps, run, hardware), *_handover(model, steps, run, hardware))
-    costs = tuple(_cost(op, hardware, time_model, rounds) for op in operators)
-    times = add([cost.times for cost in costs])
-    floor = add([cost.limit for cost in costs])
-    flop = total(cost.operator.flop * cost.operator.count for cost in costs)
-    moved = total(cost.operator.bytes * cost.operator.count for cost in costs)
-    sent = total(cost.operator.network_bytes * cost.operator.count for cost in costs)
-    everywhere = plan.tp * schedule.passes
-    busy = schedule.passes / (plan.dp * plan.pp * rounds) / times.total
-    return PhaseEstimate(
-        flop=flop * everywhere,
-        bytes=moved * everywhere,
-        network_bytes=sent * everywhere,
-        arithmetic_intensity=flop / moved,
-        ridge_point=flop * rounds / floor.compute / hardware.memory.bandwidth,
-        time=times.total,
-        roofline_time=floor.total,
-        mfu=floor.compute * busy,
-        mbu=floor.memory * busy,
-        times=times,
-        operators=costs,
-        rounds=rounds,
-    )
+    """The costs of a phase; `steps` are those of one rank and one micro-batch."""
+    one = run_pass(model, steps, run, hardware, time_model)
+    return scheduled(one, run, hardware, schedule or Schedule())
 
 
-def _rounds(
+def run_pass(
     model: Model,
     steps: Sequence[Step],
     run: Execution,
     hardware: Hardware,
-    time_model: TimeModel | None,
-    schedule: Schedule,
-) -> Number:
-    """Time of the schedule's round, in passes through all layers."""
-    if run.plan.pp == 1:
-        return schedule.in_a_row
-    return schedule.rounds(slowest_stage(model, steps, run, hardware, time_model))
+    time_model: TimeModel | None = None,
+) -> Pass:
+    """The costs of one pass of one rank and one micro-batch.
+
+    Time is the sum over operators of one device, one after the other; without
+    `time_model` it is the physical limit.
+    """
+    operators = (*_operators(model, steps, run, hardware), *_handover(model, steps, run, hardware))
+    costs = tuple(_cost(operator, hardware, time_model) for operator in operators)
+    narrow_first = sorted(costs, key=lambda cost: cost.operator.kind in _READS_CONTEXT)
+    floor = add([cost.limit for cost in narrow_first])
+    return Pass(
+        operators=costs,
+        times=add([cost.times for cost in narrow_first]) if time_model else floor,
+        floor=floor,
+        flop=_in_all((cost.operator.flop, cost.operator.count) for cost in narrow_first),
+        bytes=_in_all((cost.operator.bytes, cost.operator.count) for cost in narrow_first),
+        network_bytes=_in_all((c.operator.network_bytes, c.operator.count) for c in narrow_first),
+        slowest=slowest_stage(model, steps, run, hardware, time_model),
+    )
+
+
+def scheduled(one: Pass, run: Execution, hardware: Hardware, schedule: Schedule) -> PhaseEstimate:
+    """The phase that runs a pass by a schedule.
+
+    The ridge point of a pass with several arithmetics is where their joint compute time
+    equals the memory time.
+    """
+    plan = run.plan
+    rounds = schedule.rounds(one.slowest) if plan.pp > 1 else schedule.in_a_row
+    everywhere = plan.tp * schedule.passes
+    busy = schedule.passes / (plan.dp * plan.pp * rounds) / one.times.total
+    times = _again(one.times, rounds)
+    return PhaseEstimate(
+        flop=one.flop * everywhere,
+        bytes=one.bytes * everywhere,
+        network_bytes=one.network_bytes * everywhere,
+        arithmetic_intensity=one.flop / one.bytes,
+        ridge_point=one.flop / one.floor.compute / hardware.memory.bandwidth,
+        time=times.total,
+        roofline_time=_again(one.floor, rounds).total,
+        mfu=one.floor.compute * busy,
+        mbu=one.floor.memory * busy,
+        times=times,
+        operators=tuple(
+            OperatorCost(cost.operator, _again(cost.times, rounds), _again(cost.limit, rounds))
+            for cost in one.operators
+        ),
+        rounds=rounds,
+    )
+
+
+def _again(times: Times, rounds: Number) -> Times:
+    """The times of `rounds` passes; the same object for a single one."""
+    return times if nothing(rounds - 1.0) else scale(times, rounds)
+
+
+def _in_all(amounts: Iterable[tuple[Number, Number]]) -> Number:
+    """Sum of amount x count, one product per count: operators of all layers share it."""
+    found: dict[Number, Number] = {}
+    for amount, count in amounts:
+        if not nothing(amount):
+            found[count] = found[count] + amount if count in found else amount
+    return total(amount * count for count, amount in found.items())
 
 
 def slowest_stage(
@@ -154,7 +208,7 @@ def slowest_stage(
 
     def time(part: Model) -> Number:
         operators = _operators(part, steps, run, hardware)
-        return total(_cost(op, hardware, time_model, 1.0).times.total for op in operators)
+        return total(_cost(op, hardware, time_model).times.total for op in operators)
 
     if run.plan.pp == 1:
         return 1.0
@@ -190,11 +244,6 @@ def _handover(
     )
 
 
-def _cost(
-    operator: Operator, hardware: Hardware, time_model: TimeModel | None, rounds: Number
-) -> OperatorCost:
+def _cost(operator: Operator, hardware: Hardware, time_model: TimeModel | None) -> OperatorCost:
     floor = limit(operator, hardware)
-    times = time_model(operator, floor) if time_model else floor
-    if nothing(rounds - 1.0):
-        return OperatorCost(operator, times, floor)
-    return OperatorCost(operator, scale(times, rounds), scale(floor, rounds))
+    return OperatorCost(operator, time_model(operator, floor) if time_model else floor, floor)
