@@ -135,9 +135,6 @@ def test_capacity_is_what_the_device_reports_where_that_is_known() -> None:
     assert found.capacity_bytes == hardware.memory.usable == hardware.memory.reported
 
 
-@pytest.mark.xfail(
-    strict=True, reason="tensors() counts a bias in its matrix's format, matmul in the base format"
-)
 @pytest.mark.parametrize("precision", ["fp8", "w4a16"])
 def test_biases_stay_in_16_bits_in_memory_as_in_traffic(precision: str) -> None:
     """Two layers with 24 bias values each: what is held is what a step reads, the table apart."""

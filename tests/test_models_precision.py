@@ -7,15 +7,17 @@ decides the bytes.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmroof.errors import SpecError, UnknownName
+from llmroof.errors import SpecError, UnknownName, Unsupported
 from llmroof.models.hf_config import read_config
 from llmroof.models.load import load_model
 from llmroof.models.model import Model
+from llmroof.models.quantized import quantized
 from llmroof.specs.formats import number_format
 from llmroof.specs.precision import recipe
 
@@ -235,6 +237,68 @@ def test_gguf_recipes_have_the_size_of_the_files(name: str, gigabytes: float) ->
 
 
 @pytest.mark.parametrize(
+    ("model", "name", "gigabytes"),
+    [
+        ("llama-3.2-3b", "q4_k_m", 2.02),
+        ("llama-3.2-3b", "q8_0", 3.42),
+        ("gemma-2-9b", "q4_k_m", 5.76),
+        ("qwen3-4b", "q4_k_m", 2.50),
+    ],
+)
+def test_a_tied_table_is_stored_as_the_head(model: str, name: str, gigabytes: float) -> None:
+    """Sizes of published GGUF files of models whose LM head is the embedding."""
+    loaded = load_model(model)
+    held = loaded.weights_bytes(quantized(loaded, name))
+    assert held / 1e9 == pytest.approx(gigabytes, rel=0.006)
+    assert quantized(loaded, name).weight("embedding") == recipe(name).weight("lm_head")
+
+
+def test_biases_stay_in_the_base_format() -> None:
+    """Qwen2.5-7B: 28 layers with 3,584 + 2 * 512 values of bias, 2 bytes each."""
+    loaded = load_model("qwen2.5-7b")
+    biases = [t for t, _ in loaded.tensors() if t.role == "bias"]
+    assert sum(t.elements for t in biases) * 28 == 129_024
+    fp8, all_fp8 = recipe("fp8"), replace(recipe("fp8"), roles={"bias": number_format("fp8")})
+    assert loaded.weights_bytes(fp8) - loaded.weights_bytes(all_fp8) == 129_024
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations"),
+    [
+        ("int8", "fp8"),
+        ("fp8", "int4"),
+        ("fp8", "int8"),
+        ("bf16", "fp8"),
+        ("nf4", "int8"),
+        ("q4_k", "fp8"),
+        ("fp8", "mxfp8"),
+        ("int4", "q8_0"),
+    ],
+)
+def test_pairs_that_no_kernel_multiplies(weights: str, activations: str) -> None:
+    asked = recipe("bf16").with_parts(weights, activations)
+    with pytest.raises(Unsupported, match="activations"):
+        asked.require_kernels({"mlp", "norm"})
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations"),
+    [
+        ("int8", "int8"),
+        ("int4-g32", "fp8"),
+        ("fp8-block", "fp8"),
+        ("nvfp4", "fp8"),
+        ("q4_k", "int8"),
+        ("int4", "int8"),
+        ("nf4", "bf16"),
+        ("mixed-5.5", "fp8"),
+    ],
+)
+def test_pairs_that_kernels_multiply(weights: str, activations: str) -> None:
+    recipe("bf16").with_parts(weights, activations).require_kernels({"mlp", "norm"})
+
+
+@pytest.mark.parametrize(
     ("name", "stored"),
     [
         ("int4-g32", 4 + 16 / 32),
@@ -254,7 +318,9 @@ def test_formats_carry_their_scales(name: str, stored: float) -> None:
     assert 8 * number_format(name).bytes == pytest.approx(stored, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["int4-g0", "int99-g32", "fp8-b0x0", "q4_k_xxl", "", "int4-g"])
+@pytest.mark.parametrize(
+    "name", ["int4-g0", "int99-g32", "fp8-b0x0", "q4_k_xxl", "", "int4-g", "mixed-99", "mixed-0.5"]
+)
 def test_unknown_formats_are_errors(name: str) -> None:
     with pytest.raises(UnknownName):
         number_format(name)

@@ -44,15 +44,14 @@ class Cache:
 
     `values` per token in the KV-cache format, for at most `window` tokens (or the
     current `chunk`); `state` bytes that do not grow with context (recurrent and
-    convolution state, at its own precision); `bits` overrides the KV-cache format
-    (index keys). Split over at most `limit` devices of the tp group.
+    convolution state, at its own precision). Split over at most `limit` devices of the
+    tp group.
     """
 
     values: float = 0.0
     window: float = math.inf
     state: float = 0.0
     limit: float = math.inf
-    bits: float | None = None
 
     def held(self, context: Number) -> Number:
         """Tokens of a sequence that are kept at a context length."""
@@ -60,8 +59,8 @@ class Cache:
 
     def bytes(self, context: Number, precision: Precision, tp: int = 1) -> Number:
         """Bytes per sequence on one device at a context length."""
-        width = precision.kv_cache.bytes if self.bits is None else self.bits / 8
-        return (self.held(context) * (self.values * width) + self.state) / min(tp, self.limit)
+        width = self.values * precision.kv_cache.bytes
+        return (self.held(context) * width + self.state) / min(tp, self.limit)
 
 
 class Block:
@@ -142,15 +141,21 @@ class Norm:
 
 def linear_tensors(linears: Sequence[Linear]) -> tuple[Tensor, ...]:
     """The parameters of plain linear layers, split as they are."""
-    return tuple(
-        Tensor(
-            linear.name,
-            linear.role,
-            linear.parameters,
-            limit=1 if linear.split == "none" else linear.limit,
-        )
-        for linear in linears
-    )
+    return tuple(tensor for linear in linears for tensor in _linear_tensors(linear))
+
+
+def _linear_tensors(linear: Linear) -> tuple[Tensor, ...]:
+    """The matrix, and the bias where there is one: its format and its shards are others.
+
+    Only a bias of split outputs is split with them; behind split inputs every device adds
+    to the sum of all.
+    """
+    limit = 1 if linear.split == "none" else linear.limit
+    matrix = Tensor(linear.name, linear.role, linear.matrix, limit=limit)
+    if not linear.bias:
+        return (matrix,)
+    own = linear.limit if linear.split == "outputs" else 1
+    return (matrix, Tensor(f"{linear.name}.bias", "bias", linear.biases, limit=own))
 
 
 def small_tensors(norms: float, others: float = 0) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmroof.blocks.base import Block, Norm, Tensor, small_tensors
+from llmroof.blocks.base import Block, Norm, Tensor, linear_tensors, small_tensors
 from llmroof.operators import Execution, Linear, Operator, Plan, Step, elementwise, matmul, tokens
 from llmroof.operators.collective import all_gather, all_reduce
 
@@ -50,14 +50,15 @@ class Embedding(Block):
             )
         if self.more_vocab:
             more = self.more_vocab * self.more_width
-            found.append(Tensor("embed_tokens_per_layer", "embedding", more))
+            found.append(Tensor("embed_tokens_per_layer", "layer_embedding", more))
         gains = Norm(self.hidden, self.norms, self.norm_bias).parameters
         return (*found, *small_tensors(gains, self.scales))
 
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         rows = tokens(steps)
         precision = run.precision
-        table = (self.row + self.more_width) * precision.weight("embedding").bytes
+        table = self.row * precision.weight("embedding").bytes
+        table += self.more_width * precision.weight("layer_embedding").bytes
         read = table / run.plan.tp  # each device looks up the rows that it holds
         if self.positions:
             read += self.hidden * precision.weight("position").bytes
@@ -106,10 +107,8 @@ class Head(Block):
 
     def tensors(self) -> tuple[Tensor, ...]:
         norms = small_tensors(Norm(self.hidden, self.norms, self.norm_bias).parameters)
-        own = self.linear.parameters
-        if self.tied:
-            own = self.linear.outputs if self.bias else 0
-        return (*norms, Tensor("lm_head", "lm_head", own)) if own else norms
+        own = linear_tensors((self.linear,))
+        return (*norms, *(own[1:] if self.tied else own))
 
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         rows = sum(step.batch * step.logits for step in steps)

@@ -90,11 +90,6 @@ class MoE(Block):
         return ffn_projections(width, self.intermediate, self.gated, self.bias, "experts")
 
     @property
-    def expert_parameters(self) -> float:
-        """Parameters of one routed expert."""
-        return sum(linear.parameters for linear in self.expert_projections)
-
-    @property
     def used(self) -> float:
         """Experts that work on one token, on average."""
         return self.top_k * self.experts / (self.experts + self.idle_experts)
@@ -131,16 +126,15 @@ class MoE(Block):
         return Norm(self.hidden, self.norms, self.norm_bias).parameters
 
     def tensors(self) -> tuple[Tensor, ...]:
-        routed = Tensor(
-            "experts",
-            "experts",
-            self.experts * self.expert_parameters,
-            active=self.top_k / self.experts,
-            over="experts",
-        )
+        active = self.top_k / self.experts
+        matrices = self.experts * sum(linear.matrix for linear in self.expert_projections)
+        biases = self.experts * sum(linear.biases for linear in self.expert_projections)
+        routed = [Tensor("experts", "experts", matrices, active, over="experts")]
+        if biases:
+            routed.append(Tensor("experts.bias", "bias", biases, active, over="experts"))
         scales = self.scales + (self.experts if self.correction else 0)
         plain = (self.router, *self.shared_projections(), *self.side_projections())
-        return (routed, *linear_tensors(plain), *small_tensors(self.norm_parameters, scales))
+        return (*routed, *linear_tensors(plain), *small_tensors(self.norm_parameters, scales))
 
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         rows = tokens(steps)

@@ -99,6 +99,8 @@ def require_support(
 
     `roles` are those of the model's weights: each may be multiplied in another format.
     """
+    roles = tuple(roles)
+    precision.require_kernels(roles)
     used = {precision.base.compute} | {
         precision.compute(role) for role in (*roles, *precision.roles)
     }

@@ -37,13 +37,20 @@ def quantized(model: Model, name: str) -> Precision:
     A model that is stored in the recipe's format, or in a block-wise kind of it (`fp8` and
     `fp8-block`), keeps what its checkpoint says of each part.
     """
-    asked, stored = recipe(name), model.precision
+    asked, stored = _with_table(model, recipe(name)), model.precision
     kind, held = asked.weights.id, stored.weights.id
     if asked.weights.quantized and (held == kind or held.startswith(f"{kind}-")):
         return stored
     if asked.name in EXPERTS_ONLY and _has_experts(model):
         return replace(asked, roles={**asked.roles, **dict.fromkeys(KEPT, asked.base)})
     return asked
+
+
+def _with_table(model: Model, asked: Precision) -> Precision:
+    """llama.cpp stores a table that is the LM head too in the format of the head."""
+    if not (model.head.tied and {"embedding", "lm_head"} <= asked.roles.keys()):
+        return asked
+    return replace(asked, roles={**asked.roles, "embedding": asked.roles["lm_head"]})
 
 
 def _has_experts(model: Model) -> bool:

@@ -29,8 +29,10 @@ _ROLES: Final = tuple(
     for pattern, role in (
         (r"^(model\.)?(visual|vision|multi_modal|mm_|audio)", "tower"),
         (r"(^|\.)mtp\.|nextn|\.eh_proj|shared_head", "mtp"),
+        (r"[._]bias$", "bias"),
         (r"(^|\.)(lm_head|output|embed_out)\.", "lm_head"),
         (r"embed_positions|wpe\.|position_embd", "position"),
+        (r"per_layer_token_embd|embed_tokens_per_layer", "layer_embedding"),
         (r"embed|wte\.|token_embd|tok_embeddings", "embedding"),
         (r"norm|(^|\.)ln_|layer_?norm", "norm"),
         (r"shared_?exp|shexp", "shared_experts"),
@@ -68,7 +70,7 @@ def with_stored(model: Model, tensors: Iterable[StoredTensor]) -> Model:
         parameters[tensor.role.partition(".")[0]] += tensor.elements * count
     roles: dict[str, Format] = {}
     for role, stored in by_role.items():
-        if parameters[role] and role not in ("norm", "position"):
+        if parameters[role] and role not in ("norm", "bias", "position"):
             roles[role] = _format(stored, parameters[role], model.precision, role)
     precision = _settled(model.precision, roles, parameters)
     extras, unused = dict(model.extras), dict(model.unused)
@@ -107,7 +109,9 @@ def _settled(
     declared: Precision, roles: Mapping[str, Format], parameters: Mapping[str, float]
 ) -> Precision:
     """The widest role's format as the weights'; the others where they differ from it."""
-    matrices = {role: fmt for role, fmt in roles.items() if role not in ("embedding", "lm_head")}
+    matrices = {
+        role: fmt for role, fmt in roles.items() if not role.endswith(("embedding", "lm_head"))
+    }
     if not matrices:
         return declared
     main = matrices[max(matrices, key=lambda role: parameters[role])]

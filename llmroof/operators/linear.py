@@ -34,9 +34,19 @@ class Linear:
     to_cache: bool = False
 
     @property
+    def matrix(self) -> float:
+        """Elements of the matrix."""
+        return self.inputs * self.outputs
+
+    @property
+    def biases(self) -> float:
+        """Elements of the bias; 0 without one."""
+        return self.outputs if self.bias else 0
+
+    @property
     def parameters(self) -> float:
         """Elements of the matrix and its bias."""
-        return self.inputs * self.outputs + (self.outputs if self.bias else 0)
+        return self.matrix + self.biases
 
     def ways(self, tp: int) -> float:
         """Into how many different shards `tp` devices split it."""

@@ -151,7 +151,7 @@ def _token_step(model: Model, precision: Precision) -> Step:
     found = _caches(model)
     for place, (block, cache, count) in enumerate(found):
         end = f"_{place + 1}" if len(found) > 1 else ""
-        width = precision.kv_cache.bytes if cache.bits is None else cache.bits / 8
+        width = precision.kv_cache.bytes
         inputs[f"layers{end}"] = number(count, source=source)
         heads, size = getattr(block, "kv_heads", 0), getattr(block, "head_dim", 0)
         if same(2.0 * heads * size, cache.values):
@@ -174,7 +174,7 @@ def _windowed(
     """Per sequence where windows fill up: each kind of layer keeps min(context, window)."""
     terms, inputs = [], dict(length)
     for place, (_, cache, count) in enumerate(_caches(model), 1):
-        width = precision.kv_cache.bytes if cache.bits is None else cache.bits / 8
+        width = precision.kv_cache.bytes
         inputs[f"growth_{place}"] = number(count * cache.values * width, "B")
         reach = "(input + output)"
         if cache.window != float("inf"):

@@ -39,6 +39,16 @@ class Format:
         """True below 16 bits: the values need scales or a conversion."""
         return self.bits < 16
 
+    @property
+    def kind(self) -> str:
+        """The format without its parameters: int4 of `int4-g32-zero`, fp8 of `fp8-block`."""
+        return self.id.partition("-")[0]
+
+    @property
+    def ggml(self) -> bool:
+        """True for the block formats of llama.cpp."""
+        return self.source == _GGML
+
 
 _OCP = "OCP Microscaling Formats (MX) specification v1.0, section 5"
 _GPTQ = "Frantar et al. 2022 (GPTQ), group-wise scales; Lin et al. 2023 (AWQ)"
@@ -146,5 +156,6 @@ def _parametric(key: str) -> Format | None:
         size = int(match[1]) * int(match[2])
         return Format(key, 8, "fp8", size, 32, "fp32 scale per block") if size else None
     if match := _MIXED.fullmatch(key):
-        return mixed(float(match[1])) if float(match[1]) else None
+        bits = float(match[1])
+        return mixed(bits) if 1 <= bits <= FORMATS["fp32"].bits else None
     return None

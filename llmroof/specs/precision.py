@@ -6,18 +6,28 @@ themselves are rows of `formats`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from llmroof.errors import UnknownName
+from llmroof.errors import UnknownName, Unsupported
 from llmroof.specs.formats import ALIASES, FORMATS, Format, mixed, number_format
 
 __all__ = ["FORMATS", "RECIPES", "Format", "Precision", "number_format", "recipe"]
 
 #: weights that stay in the 16-bit base format unless a checkpoint says otherwise
 KEPT_ROLES: Final = frozenset(
-    {"embedding", "lm_head", "norm", "router", "state", "position", "chain"}
+    {
+        "embedding",
+        "layer_embedding",
+        "lm_head",
+        "norm",
+        "bias",
+        "router",
+        "state",
+        "position",
+        "chain",
+    }
 )
 
 
@@ -63,6 +73,26 @@ class Precision:
             )
         return self.base.compute
 
+    def require_kernels(self, roles: Iterable[str]) -> None:
+        """Raise Unsupported when quantized activations meet weights that no kernel takes.
+
+        `roles` are those of the weights in question.
+        """
+        acts = self.activations
+        if not acts.quantized:
+            return
+        met = {self.weight(role) for role in roles if role not in KEPT_ROLES}
+        low = {weight.id: weight for weight in met if weight.quantized}
+        taken = MULTIPLIED_BY.get(acts.kind, ())
+        for weight in low.values():
+            if weight.kind not in (*taken, "mixed") and not (weight.ggml and "ggml" in taken):
+                raise Unsupported(
+                    f"no kernel multiplies {weight.id} weights by {acts.id} activations: "
+                    f"{_ways_out(acts, taken)}"
+                )
+        if met and not low:
+            raise Unsupported(f"{acts.id} activations need quantized weights: --weights {acts.id}")
+
     def on_base(self, base: str) -> Precision:
         """The same with another 16-bit format in place of the base (fp16 for bf16)."""
         other = number_format(base)
@@ -105,6 +135,28 @@ def _describe(precision: Precision) -> str:
     return weights if weights == activations else f"{weights} weights, {activations} activations"
 
 
+#: quantized activations -> kinds of weights that published kernels multiply them with
+#: (vLLM, "Quantization: supported hardware"; TensorRT-LLM, "Numerical precision"; QServe, Lin et
+#: al. 2024, and QuaRot, Ashkboos et al. 2024, for 4-bit weights; llama.cpp, ggml-cuda/mmq.cu;
+#: BitNet, Wang et al. 2023; OCP MX v1.0 for operands of two widths). "ggml": llama.cpp's formats.
+MULTIPLIED_BY: Final[dict[str, tuple[str, ...]]] = {
+    "fp8": ("fp8", "int4", "mxfp4", "nvfp4"),
+    "int8": ("int8", "int4", "ternary", "ggml"),
+    "int4": ("int4",),
+    "mxfp8": ("mxfp8", "mxfp6", "mxfp4"),
+    "mxfp6": ("mxfp6", "mxfp4"),
+    "mxfp4": ("mxfp4",),
+    "nvfp4": ("nvfp4",),
+}
+
+
+def _ways_out(activations: Format, taken: Sequence[str]) -> str:
+    if not taken:
+        return "use --activations bf16 or fp16"
+    known = [FORMATS[kind].id if kind in FORMATS else "llama.cpp formats" for kind in taken]
+    return f"with {activations.id} activations go {', '.join(known)}; 16 bits go with all"
+
+
 #: recipe -> (weights, activations, base); the KV cache stays in the base format
 RECIPES: Final[dict[str, tuple[str, str, str]]] = {
     "fp32": ("fp32", "fp32", "fp32"),
@@ -135,7 +187,8 @@ def _half(low: str, high: str) -> Format:
 
 def _ggml(kind: str, more: Format | None = None) -> dict[str, Format]:
     """Roles of a llama.cpp mix: table in the format, head in q6_k, some values wider."""
-    roles = {"embedding": FORMATS[kind], "lm_head": FORMATS["q6_k"]}
+    tables = dict.fromkeys(("embedding", "layer_embedding"), FORMATS[kind])
+    roles = tables | {"lm_head": FORMATS["q6_k"]}
     wider = ("attention.v", "mlp.down", "experts.down", "shared_experts.down")
     return roles | (dict.fromkeys(wider, more) if more else {})
 
@@ -147,7 +200,7 @@ MIXES: Final[dict[str, Mapping[str, Format]]] = {
     "q4_k_m": _ggml("q4_k", _half("q4_k", "q6_k")),
     "q5_k_m": _ggml("q5_k", _half("q5_k", "q6_k")),
     "q6_k": _ggml("q6_k"),
-    "q8_0": {"embedding": FORMATS["q8_0"], "lm_head": FORMATS["q8_0"]},
+    "q8_0": dict.fromkeys(("embedding", "layer_embedding", "lm_head"), FORMATS["q8_0"]),
     "iq4_xs": _ggml("iq4_xs") | {"attention.v": FORMATS["q5_k"]},
 }
 
