@@ -27,7 +27,7 @@ RUNS = 5
 
 def run(points: int, kind: str) -> tuple[float, float]:
     """(seconds, MiB) of one sweep over a GPU's batches and prompt lengths."""
-    from llmroof.render.sweep import CsvWriter, ParquetWriter
+    from llmroof.render.rows import CsvWriter, ParquetWriter
     from llmroof.search.axes import make_axes
     from llmroof.search.sweep import STATIC, make_choice, run_sweep
 

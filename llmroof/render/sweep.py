@@ -1,141 +1,26 @@
-"""The rows of a sweep: a page for people, and CSV or Parquet written as they come."""
+"""The rows of a sweep for people: a table and a small chart; and as plain rows."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
-from typing import IO, Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 
 from llmroof import units
-from llmroof.errors import InputError
 from llmroof.figures import COLUMNS
 from llmroof.render.page import Grid, Item, Line, Page, grid, heading, page, screen_width
 from llmroof.render.plots.text import WIDTH, scatter
 from llmroof.render.record import Tree, head, plain
 from llmroof.search.axes import Axes
 from llmroof.search.sweep import Choice, Rows, Tally
-from llmroof.search.where import kind_of
 
 #: the two sides of every serving decision: speed for one user, work per device
 INTERACTIVITY: Final = ("tpot_s", "output_tokens_per_s_per_gpu")
 #: rows of a table for people; more are for files
 MOST_ROWS: Final = 40
-#: rows per group of a Parquet file: large enough to compress, small enough for memory
-_GROUP: Final = 1 << 17
 _SHOWN: Final = ("ttft_s", "tpot_s", "output_tokens_per_s_per_gpu", "usd_per_million_output_tokens")
 _PLAN: Final = ("tp", "pp", "dp", "ep")
-
-
-class Writer(Protocol):
-    """Takes rows as they come; `close` writes what is left."""
-
-    def write(self, rows: Rows) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
-
-
-class CsvWriter:
-    """CSV with a header; unknown is an empty cell, whole numbers have no point."""
-
-    def __init__(self, stream: IO[bytes], columns: Sequence[str]) -> None:
-        self.text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
-        self.rows = csv.writer(self.text, lineterminator="\n")
-        self.columns = tuple(columns)
-        self.rows.writerow(columns)
-
-    def write(self, rows: Rows) -> None:
-        """Append rows."""
-        cells = [_cells(rows.columns[name], len(rows)) for name in self.columns]
-        self.rows.writerows(zip(*cells, strict=True))
-
-    def close(self) -> None:
-        """Flush; the stream stays open."""
-        self.text.flush()
-        self.text.detach()
-
-
-def _cells(value: Any, size: int) -> Any:
-    if not isinstance(value, np.ndarray):
-        return repeat(_cell(value), size)
-    return [_cell(one) for one in value.tolist()]
-
-
-def _cell(value: Any) -> Any:
-    value = plain(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else value
-
-
-class ParquetWriter:
-    """Parquet by pyarrow, row group by row group. Raises InputError without pyarrow."""
-
-    def __init__(self, stream: IO[bytes], columns: Sequence[str]) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet as parquet
-        except ImportError:
-            raise InputError(
-                "Parquet needs pyarrow: pip install 'llmroof[parquet]', or write .csv"
-            ) from None
-        self.arrow = pyarrow
-        self.columns = tuple(columns)
-        self.schema = pyarrow.schema([(name, self._type(name)) for name in columns])
-        self.file = parquet.ParquetWriter(stream, self.schema, compression="zstd")
-        self.waiting: list[Any] = []
-        self.count = 0
-
-    def _type(self, name: str) -> Any:
-        kind = kind_of(name)
-        if kind == "text":
-            return self.arrow.dictionary(self.arrow.int32(), self.arrow.string())
-        return self.arrow.bool_() if kind == "truth" else self.arrow.float64()
-
-    def write(self, rows: Rows) -> None:
-        """Append rows; a group is written when it is full."""
-        size = len(rows)
-        arrays = [self._array(rows.columns[field.name], field.type, size) for field in self.schema]
-        self.waiting.append(self.arrow.record_batch(arrays, schema=self.schema))
-        self.count += size
-        if self.count >= _GROUP:
-            self._flush()
-
-    def _array(self, value: Any, kind: Any, size: int) -> Any:
-        arrow = self.arrow
-        if isinstance(value, np.ndarray):
-            if arrow.types.is_dictionary(kind):
-                return arrow.array(value.astype(object), arrow.string()).dictionary_encode()
-            if arrow.types.is_floating(kind):
-                values = np.asarray(value, dtype=np.float64)
-                return arrow.array(values, kind, mask=~np.isfinite(values))
-            return arrow.array(value, kind)
-        value = plain(value)
-        if arrow.types.is_dictionary(kind):
-            place = np.zeros(size, dtype=np.int32)
-            words = arrow.array([value or ""], arrow.string())
-            if value is None:
-                return arrow.nulls(size, kind)
-            return arrow.DictionaryArray.from_arrays(arrow.array(place), words)
-        if value is None:
-            return arrow.nulls(size, kind)
-        return arrow.array(np.full(size, value), kind)
-
-    def _flush(self) -> None:
-        if self.waiting:
-            table = self.arrow.Table.from_batches(self.waiting, self.schema).unify_dictionaries()
-            self.file.write_table(table)
-            self.waiting, self.count = [], 0
-
-    def close(self) -> None:
-        """Write the last group and the footer."""
-        self._flush()
-        self.file.close()
 
 
 def plain_rows(parts: Sequence[Rows], columns: Sequence[str]) -> list[Tree]:

@@ -176,11 +176,11 @@ class View:
 
     def rows(self, mask: Mask, columns: Sequence[str]) -> Rows:
         """The rows where `mask` holds."""
-        found = {}
-        for name in columns:
-            value = self.column(name)
-            found[name] = value[mask] if isinstance(value, np.ndarray) else value
-        return Rows(self.points[mask], found)
+        found = {name: self.column(name) for name in columns}
+        if mask.all():
+            return Rows(self.points, found)
+        kept = {n: v[mask] if isinstance(v, np.ndarray) else v for n, v in found.items()}
+        return Rows(self.points[mask], kept)
 
 
 def _get(estimate: Estimate, name: str) -> Any:

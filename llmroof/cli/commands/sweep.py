@@ -192,7 +192,7 @@ def _stream(
     axes: Axes, choice: Choice, columns: tuple[str, ...], start: int, form: str, path: Path | None
 ) -> int:
     """Rows written as they come; an interrupt keeps what is written."""
-    from llmroof.render.sweep import CsvWriter, ParquetWriter
+    from llmroof.render.rows import CsvWriter, ParquetWriter
     from llmroof.search.sweep import Tally, run_sweep
 
     make = CsvWriter if form == "csv" else ParquetWriter
