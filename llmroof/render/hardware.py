@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from llmroof import units
-from llmroof.errors import InputError, nearest
 from llmroof.render.basis import cite
+from llmroof.render.listing import Columns, chosen
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, plain, plain_tree
-from llmroof.search.where import parse_where
 from llmroof.specs.hardware import Achieved, Hardware, Price, Source
 
 _TEXT: Final = ("vendor", "architecture", "form_factor", "year", "status", "aliases", "notes")
-#: short name of a column -> (what a row holds it under, its dimension; None: text)
-COLUMNS: Final[dict[str, tuple[str, str | None]]] = {
+#: the columns of the list
+COLUMNS: Final[Columns] = {
     "id": ("id", None),
     "name": ("name", None),
     "vendor": ("vendor", None),
@@ -36,41 +35,13 @@ COLUMNS: Final[dict[str, tuple[str, str | None]]] = {
     "tdp": ("tdp_w", "W"),
     "price": ("usd_per_hour", ""),
 }
-#: either name of a column -> (what a row holds it under, its dimension)
-KNOWN: Final = COLUMNS | {key: (key, measure) for key, measure in COLUMNS.values()}
 
 
 def list_rows(
     profiles: Sequence[Hardware], sort: str = "id", where: str | None = None
 ) -> list[Tree]:
-    """One flat row per accelerator; figures descend, names ascend, unknown comes last.
-
-    `where` is a condition over the columns, such as `memory >= 80 GB and fp8`.
-    Raises InputError.
-    """
-    if sort not in KNOWN:
-        guess = nearest(sort, KNOWN)
-        hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(COLUMNS)}"
-        raise InputError(f"there is no column '{sort[:40]}' to sort by{hint}")
-    rows = [plain(_row(hardware)) for hardware in profiles]
-    if where is not None:
-        rows = _filtered(rows, where)
-    key, measure = KNOWN[sort]
-    if measure is None:
-        return sorted(rows, key=lambda row: (row[key] or "", row["id"]))
-    return sorted(rows, key=lambda row: (row[key] is None, -(row[key] or 0), row["id"]))
-
-
-def _filtered(rows: list[Tree], where: str) -> list[Tree]:
-    import numpy as np
-
-    condition = parse_where(where, KNOWN, {name: measure for name, (_, measure) in KNOWN.items()})
-    values = {
-        name: np.array([row[KNOWN[name][0]] for row in rows], dtype=object)
-        for name in condition.columns
-    }
-    mask = np.broadcast_to(condition.mask(values.__getitem__), len(rows))
-    return [row for row, kept in zip(rows, mask, strict=True) if kept]
+    """One flat row per accelerator, sorted and filtered (`listing.chosen`). Raises InputError."""
+    return chosen([plain(_row(hardware)) for hardware in profiles], COLUMNS, sort, where)
 
 
 def _row(hardware: Hardware) -> Tree:

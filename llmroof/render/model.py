@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from llmroof import units
 from llmroof.models.model import Model, joined
+from llmroof.render.listing import Columns, chosen
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, model_document, plain
 
+#: the columns of the list
+COLUMNS: Final[Columns] = {
+    "id": ("id", None),
+    "name": ("name", None),
+    "family": ("family", None),
+    "parameters": ("parameters", ""),
+    "active": ("active_parameters", ""),
+    "weights": ("weights_bytes", "B"),
+    "precision": ("precision", None),
+    "kv": ("kv_cache_bytes_per_token", "B"),
+    "state": ("state_bytes_per_sequence", "B"),
+    "context": ("max_context", ""),
+    "layers": ("layers", ""),
+    "experts": ("experts", ""),
+}
 
-def list_rows(models: Sequence[Model]) -> list[Tree]:
-    """One flat row per model."""
-    return [
-        plain(
-            {
-                "id": model.id,
-                "name": model.name,
-                "family": model.family,
-                "parameters": model.parameters,
-                "active_parameters": model.active_parameters,
-                "precision": model.precision.name or None,
-                "kv_cache_bytes_per_token": model.kv_cache_bytes_per_token(model.precision),
-                "max_context": model.max_context,
-                "hub": " ".join(model.hub),
-            }
-        )
-        for model in models
-    ]
+
+def list_rows(models: Sequence[Model], sort: str = "id", where: str | None = None) -> list[Tree]:
+    """One flat row per model, sorted and filtered (`listing.chosen`). Raises InputError."""
+    return chosen([plain(_row(model)) for model in models], COLUMNS, sort, where)
+
+
+def _row(model: Model) -> Tree:
+    return {
+        "id": model.id,
+        "name": model.name,
+        "family": model.family,
+        "parameters": model.parameters,
+        "active_parameters": model.active_parameters,
+        "weights_bytes": model.weights_bytes(model.precision),
+        "precision": model.precision.name or None,
+        "kv_cache_bytes_per_token": model.kv_cache_bytes_per_token(model.precision),
+        "state_bytes_per_sequence": model.state_bytes_per_sequence(model.precision),
+        "max_context": model.max_context,
+        "layers": model.num_layers,
+        "experts": max((getattr(block, "experts", 0) for block, _ in model.parts()), default=0)
+        or None,
+        "hub": " ".join(model.hub),
+    }
 
 
 def list_document(rows: Sequence[Tree]) -> Tree:
@@ -37,19 +59,26 @@ def list_document(rows: Sequence[Tree]) -> Tree:
 
 def list_page(rows: Sequence[Tree]) -> Page:
     """The table of all models."""
-    header = ("id", "parameters", "active", "stored in", "KV per token", "context")
+    if not rows:
+        return page([Line("No model meets the condition.")])
+    header = ("id", "total", "active", "weights", "stored in", "KV/token", "context")
     body = [
         (
             row["id"],
             count(row["parameters"]),
             count(row["active_parameters"]),
-            row["precision"] or "-",
+            units.show(row["weights_bytes"], "B"),
+            (row["precision"] or "-").partition(" ")[0],
             units.show(row["kv_cache_bytes_per_token"], "B"),
-            "-" if row["max_context"] is None else f"{row['max_context']:,}",
+            "-" if row["max_context"] is None else count(row["max_context"]),
         )
         for row in rows
     ]
-    return page([grid(header, body, "<>><>>", indent=0)])
+    note = (
+        "Parameters in all and per token; KV cache per token of a sequence; context in tokens. "
+        "llmroof models show ID: all, with sources."
+    )
+    return page([grid(header, body, "<>>><>>", indent=0), Line(""), Line(note, "quiet")])
 
 
 def count(parameters: float) -> str:

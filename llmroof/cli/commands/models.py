@@ -15,17 +15,26 @@ if TYPE_CHECKING:
 
 @click.group("models", invoke_without_command=True)
 @specs_option
+@click.option(
+    "--sort", default="id", show_default=True, metavar="COLUMN",
+    help="Order of the list by parameters, active, weights, kv, state, context, layers, experts, "
+    "family ...; figures descend.",
+)  # fmt: skip
+@click.option(
+    "--where", metavar="CONDITION",
+    help="Only those that meet it: 'weights<=80GB and active<1e10'.",
+)  # fmt: skip
 @output()
 @click.pass_context
-def command(ctx: click.Context, target: Target) -> None:
-    """List the models; `models show MODEL` prints one with its sources."""
+def command(ctx: click.Context, sort: str, where: str | None, target: Target) -> None:
+    """List the models; show one with its sources; import one as a spec to edit."""
     if ctx.invoked_subcommand is not None:
         return
     from llmroof.models.load import load_model
     from llmroof.render import model
     from llmroof.specs.catalog import MODELS
 
-    rows = model.list_rows([load_model(name) for name in MODELS.files()])
+    rows = model.list_rows([load_model(name) for name in MODELS.files()], sort, where)
     target.show(lambda: model.list_page(rows), lambda: model.list_document(rows), lambda: rows)
 
 

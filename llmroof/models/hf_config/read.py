@@ -18,7 +18,7 @@ from llmroof.models.hf_config import (
 from llmroof.models.hf_config.decoder import Decoder, plain
 from llmroof.models.hf_config.families import SAME_AS, TRAITS
 from llmroof.models.hf_config.quantization import stored_precision
-from llmroof.models.hf_config.view import CONTEXT, Config
+from llmroof.models.hf_config.view import CONTEXT, LIMIT, Config
 from llmroof.models.hf_config.vision import towers
 from llmroof.models.hf_config.wrappers import TEXT_TYPES, text_config
 from llmroof.models.model import Model
@@ -128,7 +128,7 @@ def model_of(config: Config) -> Model:
         layers=decoder.run_lengths(),
         head=decoder.head,
         around=decoder.around,
-        max_context=text.optional(*CONTEXT),
+        max_context=text.optional(LIMIT, *CONTEXT),
         precision=stored_precision(config, text, len(decoder.layers)),
         extras=extras,
         unused=_prediction_layers(text, decoder),

@@ -40,10 +40,11 @@ CONTEXT: Final = (
     "max_position_embeddings",
     "n_positions",
     "max_seq_len",
-    "model_max_length",
     "seq_length",
     "max_sequence_length",
 )
+#: Cohere writes the context that it serves here, beside the positions of pre-training
+LIMIT: Final = "model_max_length"
 
 _REQUIRED: Final = object()
 
