@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -251,25 +251,66 @@ def test_parts_add_up_to_the_whole(tmp_path: Path) -> None:
     assert whole[0] == "hardware,batch,tpot_s"
 
 
-def test_an_interrupt_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stop_after(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C comes during each sweep from now on, in its n-th piece of four points."""
     import llmroof.search.sweep as module
 
-    original = module.run_sweep
+    original = module._views
 
-    def interrupted(*args: Any, **how: Any) -> Any:
-        for count, part in enumerate(original(*args, **how | {"piece": 4})):
-            if count == 2:
-                raise KeyboardInterrupt
-            yield part
+    def views(axes: Any, start: int, _: int, tally: Tally) -> Any:
+        for count, view in enumerate(original(axes, start, 4, tally), 1):
+            if count == pieces:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield view
 
-    monkeypatch.setattr(module, "run_sweep", interrupted)
-    path = tmp_path / "grid.csv"
-    result = run("sweep", "--gpu", "h100", "-b", "1:16", "-o", str(path))
+    monkeypatch.setattr(module, "_views", views)
+
+
+@pytest.mark.parametrize("name", ["grid.csv", "grid.parquet"])
+@pytest.mark.parametrize("where", [(), ("--where", "batch != 3 and fits")])
+def test_an_interrupt_keeps_what_is_done_and_resume_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: tuple[str, ...]
+) -> None:
+    pytest.importorskip("pyarrow")
+    args = ("sweep", "--gpu", "a100,h100", "-b", "1:14", "-p", "bf16,fp8", *where,
+            "--columns", "hardware,weights,batch,tpot_s,fits")  # fmt: skip
+    path, whole = tmp_path / name, tmp_path / f"whole-{name}"
+    assert run(*args, "-o", str(whole)).exit_code == 0
+    with monkeypatch.context() as patch:
+        stop_after(2, patch)
+        result = run(*args, "-o", str(path))
+        assert result.exit_code == 130
+        assert "interrupted after 8 of 56 points" in result.stderr
+        assert "--resume goes on" in result.stderr
+        assert "another sweep" in run(*args, "--limit", "-o", str(path), "--resume").stderr
+        if name.endswith("csv"):
+            with path.open("a") as file:
+                file.write("half a li")  # what a crash may leave
+        result = run(*args, "-o", str(path), "--resume")
+        assert "interrupted after 14 of 56" in result.stderr
+        assert result.exit_code == 130
+    result = run(*args, "-o", str(path), "--resume")
+    assert result.exit_code == 0, result.output
+    total = 56 - 14 - (3 if where else 0)
+    assert f"wrote {total} of 56 points" in result.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([name, f"whole-{name}"])
+    if name.endswith("csv"):
+        assert path.read_bytes() == whole.read_bytes()
+    else:
+        pandas = pytest.importorskip("pandas")
+        assert pandas.read_parquet(path).equals(pandas.read_parquet(whole))
+    assert "is whole" in run(*args, "-o", str(path), "--resume").stderr
+
+
+def test_an_interrupted_choice_is_of_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(2, monkeypatch)
+    args = ("sweep", "--gpu", "h100", "-b", "1:16", "--top", "1", "--by", "batch")
+    result = run(*args, "--format", "json")
     assert result.exit_code == 130
-    assert "--start 8 goes on" in result.stderr
-    kept = list(csv.DictReader(io.StringIO(path.read_text())))
-    assert [row["batch"] for row in kept] == [str(n) for n in range(1, 9)]
-    assert list(tmp_path.iterdir()) == [path]
+    assert "interrupted after 8 of 16 points" in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["seen"], found["points"]) == (8, 16)
+    assert len(found["rows"]) == 1
 
 
 def test_a_fault_leaves_no_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 import numpy as np
@@ -163,6 +164,14 @@ class ParquetWriter:
             table = self.arrow.Table.from_batches(self.waiting, self.schema).unify_dictionaries()
             self.file.write_table(table)
             self.waiting, self.count = [], 0
+
+    def copy(self, path: Path) -> None:
+        """Append the row groups of a file that another sweep of the same columns wrote."""
+        import pyarrow.parquet as parquet
+
+        with parquet.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                self.file.write_table(file.read_row_group(group).cast(self.schema))
 
     def close(self) -> None:
         """Write the last group and the footer."""

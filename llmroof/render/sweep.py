@@ -48,6 +48,7 @@ def sweep_document(axes: Axes, tally: Tally, rows: list[Tree]) -> Tree:
             for name, values in {**axes.categories, **axes.numbers}.items()
         },
         "points": tally.total,
+        "seen": tally.seen,
         "fit": tally.fit,
         "skipped": [{"points": n, "reason": why} for why, n in tally.reasons.items()],
         "rows": rows,

@@ -125,11 +125,13 @@ def run_sweep(
     start: int = 0,
     piece: int = PIECE,
     tell: Callable[[Tally], None] = lambda tally: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Rows]:
     """The rows of a sweep, in the order of its points or, of a selection, best first.
 
     `start` leaves out the points before it. `tell` hears after every piece how far the
-    sweep is. Raises InputError when no combination can be answered at all.
+    sweep is; it ends there when `stop` says so. Raises InputError when no combination
+    can be answered at all.
     """
     tally = Tally(axes.points, seen=min(start, axes.points))
     pool = _Pool(choice, columns) if choice.selects else None
@@ -143,8 +145,10 @@ def run_sweep(
         elif mask.any():
             tally.kept += int(np.count_nonzero(mask))
             yield view.rows(mask, columns)
-        tally.seen += len(mask)
+        tally.seen = int(view.points[-1]) + 1
         tell(tally)
+        if stop():
+            break
     if pool is not None:
         rows = pool.rows()
         tally.kept = len(rows)
@@ -205,7 +209,7 @@ def _views(axes: Axes, start: int, piece: int, tally: Tally) -> Iterator[View]:
                 fault = fault or error
                 lost = min(size, first + size - start)
                 tally.skip(lost, str(error))
-                tally.seen += lost
+                tally.seen = first + size
             else:
                 answered = True
                 yield from _mesh_views(

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from llmroof.cli.axes import axes_options
+from llmroof.cli.streaming import interrupted, progress, stoppable, stream
 from llmroof.errors import InputError
 
 if TYPE_CHECKING:
     from llmroof.search.axes import Axes
-    from llmroof.search.sweep import Choice, Tally
+    from llmroof.search.sweep import Choice
 
 #: more rows than this are for a file that is written as they come
 MAX_ROWS: Final = 100_000
@@ -54,6 +51,9 @@ _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 )
 @click.option("--output", "-o", metavar="FILE", help="Write to .csv, .parquet, .json or .md.")
 @click.option("--force", is_flag=True, help="Overwrite the output file if it exists.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the -o FILE of the same sweep, interrupted."
+)
 @click.option("--plot", metavar="FILE", help="Chart of the kept points: .png, .svg or .pdf.")
 @click.option(
     "--chart",
@@ -78,6 +78,7 @@ def command(
     form: str | None,
     output: str | None,
     force: bool,
+    resume: bool,
     plot: str | None,
     chart: str,
     heat: str | None,
@@ -95,8 +96,9 @@ def command(
 
     path = None if output is None else Path(output)
     form = form or (_ENDINGS.get(path.suffix.lower(), "table") if path else "table")
-    for file in filter(None, (path, Path(plot) if plot else None)):
-        check_writable(file, force=force)
+    for file, over in ((path, force or resume), (Path(plot) if plot else None, force)):
+        if file is not None:
+            check_writable(file, force=over)
     axes = make_axes(asked)
     choice = make_choice(where, top, by, pareto)
     if not choice.selects and form == "table":
@@ -105,7 +107,9 @@ def command(
     if form == "parquet" and path is None:
         raise InputError("Parquet is no text: name a file with -o")
     if form in ("csv", "parquet") and plot is None:
-        return _stream(axes, choice, wanted, start, form, path)
+        return stream(axes, choice, wanted, start, form, path, resume)
+    if resume:
+        raise InputError("--resume goes on with a .csv or .parquet that -o names")
     return _show(axes, choice, wanted, start, form, path, force, _Chart(plot, chart, heat))
 
 
@@ -157,14 +161,14 @@ def _show(
     last = [Tally(axes.points)]
     every = tuple(dict.fromkeys((*STATIC, *columns)))
     parts, kept = [], 0
-    with _progress(axes.points) as advance:
+    with stoppable() as stop, progress(axes.points) as advance:
 
         def tell(tally: Tally) -> None:
             last[0] = tally
             advance(tally)
 
         kind = Choice(choice.where) if chart.path else choice  # a chart shows the others too
-        for rows in run_sweep(axes, kind, every, start=start, tell=tell):
+        for rows in run_sweep(axes, kind, every, start=start, tell=tell, stop=stop):
             parts.append(rows)
             kept += len(rows)
             if kept > MAX_ROWS:
@@ -185,97 +189,6 @@ def _show(
     )
     if drawn:
         chart.draw(drawn)
+    if tally.seen < tally.total:
+        return interrupted(tally, "the answer is of these")
     return 0 if whole else 1
-
-
-def _stream(
-    axes: Axes, choice: Choice, columns: tuple[str, ...], start: int, form: str, path: Path | None
-) -> int:
-    """Rows written as they come; an interrupt keeps what is written."""
-    from llmroof.render.rows import CsvWriter, ParquetWriter
-    from llmroof.search.sweep import Tally, run_sweep
-
-    make = CsvWriter if form == "csv" else ParquetWriter
-    tally = Tally(axes.points, seen=start)
-    with _destination(path) as stream:
-        writer = make(stream, columns)
-        try:
-            with _progress(axes.points) as advance:
-
-                def tell(now: Tally) -> None:
-                    nonlocal tally
-                    tally = now
-                    advance(now)
-
-                for rows in run_sweep(axes, choice, columns, start=start, tell=tell):
-                    writer.write(rows)
-        except KeyboardInterrupt:
-            writer.close()
-            raise _Stopped(tally.seen, tally.total, path) from None
-        writer.close()
-    if tally.reasons:
-        for reason, points in tally.reasons.items():
-            click.echo(f"skipped {points:,} points: {reason}", err=True)
-    if path is not None:
-        click.echo(f"wrote {tally.kept:,} of {tally.total:,} points to {path}", err=True)
-    return 0 if tally.kept else 1
-
-
-class _Stopped(click.exceptions.Exit):
-    """An interrupt: says where to go on."""
-
-    def __init__(self, seen: int, total: int, path: Path | None) -> None:
-        super().__init__(130)
-        kept = f"{path} holds what is done; " if path else ""
-        click.echo(
-            f"interrupted after {seen:,} of {total:,} points: {kept}--start {seen} goes on",
-            err=True,
-        )
-
-
-@contextmanager
-def _destination(path: Path | None) -> Iterator[Any]:
-    """The stream to write to: a draft beside the file that takes its place in the end.
-
-    A fault removes the draft; an interrupt leaves what is written.
-    """
-    if path is None:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        return
-    draft = path.with_name(f".{path.name[:40]}.{os.getpid()}")
-    try:
-        with draft.open("xb") as stream:
-            try:
-                yield stream
-            except _Stopped:
-                stream.close()
-                draft.replace(path)
-                raise
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
-    """A bar on a terminal; silence in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda tally: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    bar = Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("points", total=total)
-        yield lambda tally: bar.update(task, completed=tally.seen)
