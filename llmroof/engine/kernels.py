@@ -171,11 +171,17 @@ def gemm(
     cached = rotated(copies, batch * weights, batch * (inputs + outputs), silicon)
     memory = stream(size, cached, silicon, c)
     per_flop = silicon.processors / (c["compute"] * silicon.peak)
-    compute: Number = np.inf
-    for rows, columns, steps in TILES:
-        blocks = batch * whole(m / rows, steady) * np.ceil(n / columns)
-        block = 2.0 * rows * columns * (k + c["fill"]) * per_flop / c["small_tile"] ** steps
-        if np.any(blocks / silicon.processors * block < compute):  # waves only add to that
+    first, *others = (
+        (
+            batch * whole(m / rows, steady) * np.ceil(n / columns),
+            2.0 * rows * columns * (k + c["fill"]) * per_flop / c["small_tile"] ** steps,
+        )
+        for rows, columns, steps in TILES
+    )
+    compute = waves(first[0], silicon, c, steady) * first[1]
+    least = reduce(np.minimum, (blocks * block for blocks, block in others)) / silicon.processors
+    if np.any(least < compute):  # waves only add to that: large products take the first tile
+        for blocks, block in others:
             compute = np.minimum(compute, waves(blocks, silicon, c, steady) * block)
     limit = powered(2.0 * batch * m * n * k, silicon, c)
     chain = c["step"] * k / (1 + k / c["split"]) * late

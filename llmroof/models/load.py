@@ -17,9 +17,11 @@ from llmroof.models.quantized import quantized, split_ending
 from llmroof.models.spec import read_model
 from llmroof.specs import catalog
 from llmroof.specs.hardware import Source
+from llmroof.specs.memo import remembered
 from llmroof.specs.tree import read_yaml
 
 
+@remembered(catalog.MODELS)
 def load_model(name: str) -> Model:
     """The model that `name` stands for.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from llmroof.blocks.base import Block, Tensor
 from llmroof.blocks.ends import Embedding, Head
-from llmroof.operators import Execution, Number, Operator, Plan, Step
+from llmroof.operators import Execution, Number, Operator, Plan, Step, repeated
 from llmroof.specs.hardware import Source
 from llmroof.specs.precision import Precision, recipe
 
@@ -140,7 +140,7 @@ class Model:
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         """All kernels of one pass on one device, each with its number of runs."""
         return tuple(
-            replace(operator, count=operator.count * count)
+            repeated(operator, count)
             for block, count in self.parts()
             for operator in block.operators(steps, run)
         )

@@ -2,7 +2,7 @@
 
 from llmroof.operators.execution import Execution, Plan
 from llmroof.operators.linear import Linear, matmul
-from llmroof.operators.operator import Number, Operator, elementwise
+from llmroof.operators.operator import Number, Operator, elementwise, repeated
 from llmroof.operators.step import Step, sequences, tokens
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Step",
     "elementwise",
     "matmul",
+    "repeated",
     "sequences",
     "tokens",
 ]

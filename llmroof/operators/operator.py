@@ -51,6 +51,25 @@ class Operator:
         return moved
 
 
+def repeated(operator: Operator, times: Number) -> Operator:
+    """The operator run `times` as often (what `replace` does, in a quarter of its time)."""
+    if times == 1:
+        return operator
+    return Operator(
+        operator.name,
+        operator.kind,
+        operator.compute,
+        operator.flop,
+        operator.weight_bytes,
+        operator.kv_bytes,
+        operator.activation_bytes,
+        operator.network_bytes,
+        operator.fused_bytes,
+        operator.count * times,
+        operator.shape,
+    )
+
+
 def elementwise(
     name: str,
     *,

@@ -15,6 +15,7 @@ from llmroof.errors import Problem, SpecError, Unsupported
 from llmroof.specs import catalog
 from llmroof.specs.extend import extended
 from llmroof.specs.measured import PARTS, Fitted, Measured
+from llmroof.specs.memo import remembered
 from llmroof.specs.schema import (
     MISSING,
     Field,
@@ -272,6 +273,7 @@ _FIELDS: Final[dict[str, Field]] = {
 SCHEMA: Final = Table(_FIELDS)
 
 
+@remembered(catalog.HARDWARE)
 def load_hardware(name: str) -> Hardware:
     """The profile of an id, an alias or a YAML path.
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import yaml
 
 from llmroof.errors import Problem, SpecError
+from llmroof.specs.memo import note
 
 #: far above any honest spec or config.json (the largest known is below 1 MB)
 MAX_BYTES: Final = 4_000_000
@@ -67,6 +68,7 @@ def read_text(path: Path) -> str:
     """The file's text as UTF-8; SpecError when it cannot be read, is huge or is not text."""
     name = str(path)
     try:
+        note(path)
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise _fault(name, 0, f"{size} bytes is no spec file (limit {MAX_BYTES})")
