@@ -17,18 +17,22 @@ from llmroof.specs.hardware import Hardware
 
 #: numbers that may be arrays, which broadcast against each other
 ARRAYS: Final = ("batch", "input_len", "output_len", "concurrency", "request_rate")
-_NUMBERS: Final = (
+NUMBERS: Final = (
     "num_gpus", "tp", "pp", "dp", "ep", "price", "power", "gpu_memory_utilization",
     "max_num_batched_tokens", "max_num_seqs", "speculative_tokens", "acceptance_rate",
-    "prefix_hit_rate", "chunked_prefill", "routing_skew",
+    "prefix_hit_rate", "chunked_prefill", "routing_skew", "prefill_workers", "decode_workers",
+    "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep", "transfer_bandwidth",
 )  # fmt: skip
-_WHOLE: Final = ("num_gpus", "tp", "pp", "dp", "ep", "speculative_tokens")
-_TEXTS: Final = (
+WHOLE: Final = (
+    "num_gpus", "tp", "pp", "dp", "ep", "speculative_tokens", "prefill_workers", "decode_workers",
+    "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep",
+)  # fmt: skip
+TEXTS: Final = (
     "precision", "weights", "activations", "kv_cache_dtype", "engine", "attention", "fusion",
-    "all_reduce", "load",
+    "all_reduce", "load", "transfer_overlap",
 )  # fmt: skip
-_FLAGS: Final = ("limit", "kv_cache", "random_lengths")
-_LOADED: Final[Mapping[str, tuple[type, str]]] = {
+FLAGS: Final = ("limit", "kv_cache", "random_lengths", "disaggregated")
+LOADED: Final[Mapping[str, tuple[type, str]]] = {
     "model": (Model, "the name of a model or a loaded Model"),
     "draft_model": (Model, "the name of a model or a loaded Model"),
     "gpu": (Hardware, "the name of a GPU or a loaded Hardware"),
@@ -50,22 +54,22 @@ def check_arguments(given: Mapping[str, Any], known: Iterable[str]) -> None:
 
 
 def _check(name: str, value: Any) -> None:
-    if name in _LOADED:
-        kind, due = _LOADED[name]
+    if name in LOADED:
+        kind, due = LOADED[name]
         if not isinstance(value, str | kind):
             raise _wrong(name, due, value)
-    elif name in _TEXTS:
+    elif name in TEXTS:
         if not isinstance(value, str):
             raise _wrong(name, "a name", value)
-    elif name in _FLAGS:
+    elif name in FLAGS:
         if not isinstance(value, bool | np.bool_):
             raise _wrong(name, "True or False", value)
     elif name in ARRAYS:
         if not _numeric(value):
             raise _wrong(name, "a number or an array of numbers", value)
-    elif name in _NUMBERS and not (_numeric(value) and np.ndim(value) == 0):
+    elif name in NUMBERS and not (_numeric(value) and np.ndim(value) == 0):
         raise _wrong(name, "a number", value)
-    elif name in _WHOLE and value != int(value):
+    elif name in WHOLE and value != int(value):
         raise _wrong(name, "a whole number", value)
 
 

@@ -27,9 +27,10 @@ LAYERS = (
     ("figures",),
     ("search",),
     ("evidence",),
+    ("regression",),
     ("render",),
     ("report",),
-    ("cli",),
+    ("cli", "testing"),
 )
 #: imports that go the other way, each inside a function and with its reason
 UPWARD = {

@@ -14,6 +14,7 @@ from llmroof.render.schemas import DOCUMENTS, path, schema, text
 
 jsonschema = pytest.importorskip("jsonschema")
 
+ESTIMATES = Path(__file__).resolve().parent / "estimates"
 #: kind -> commands whose output is of that kind
 OUTPUTS: dict[str, list[str]] = {
     "estimate": [
@@ -32,6 +33,7 @@ OUTPUTS: dict[str, list[str]] = {
     "validation": [
         f"validate {Path(__file__).resolve().parents[1] / 'docs' / 'measured-example.csv'}",
     ],
+    "check": [f"check {ESTIMATES / 'scenarios.yaml'}"],
     "layers": ["layers --gpu a100 -b 4", "layers --model llama-3.1-70b --gpu h100 -tp 4"],
     "kv": ["kv --gpu a100", "kv --model mistral-7b --gpu l4 --kv-cache-dtype fp8"],
     "explain": ["explain --gpu a100 -b 32", "explain --gpu h100 --precision fp8 --section model"],

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "advise": "llmroof.cli.commands.advise",
     "compare": "llmroof.cli.commands.compare",
     "validate": "llmroof.cli.commands.validate",
+    "check": "llmroof.cli.commands.check",
     "gpus": "llmroof.cli.commands.gpus",
     "models": "llmroof.cli.commands.models",
 }

@@ -15,7 +15,13 @@ from llmroof.errors import InputError
 if TYPE_CHECKING:
     from llmroof.render.page import Page
 
-_BY_ENDING: Final = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
+_BY_ENDING: Final = {
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".txt": "table",
+    ".xml": "junit",
+}
 
 
 @dataclass(frozen=True, slots=True)

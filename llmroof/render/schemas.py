@@ -7,56 +7,31 @@ description and validates real outputs against them. Objects may gain keys, neve
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from llmroof.render.schema_check import CHECKED
+from llmroof.render.schema_parts import (
+    AMOUNT,
+    BOUND,
+    COUNT,
+    FLAG,
+    NUMBER,
+    POSITIVE,
+    SHARE,
+    SPAN,
+    TEXT,
+    Schema,
+    keys,
+    mapping,
+    maybe,
+    optional,
+    record,
+    several,
+)
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-Schema = dict[str, Any]
-
-NUMBER: Final[Schema] = {"type": "number"}
-AMOUNT: Final[Schema] = {"type": "number", "minimum": 0}
-COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-POSITIVE: Final[Schema] = {"type": "integer", "minimum": 1}
-SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1.000001}
-TEXT: Final[Schema] = {"type": "string", "minLength": 1}
-FLAG: Final[Schema] = {"type": "boolean"}
-BOUND: Final[Schema] = {"enum": ["compute", "memory", "network", "overhead"]}
-SPAN: Final[Schema] = {"type": "array", "items": AMOUNT, "minItems": 2, "maxItems": 2}
-
-
-def maybe(schema: Schema) -> Schema:
-    """The same, or null for unknown."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def record(*parts: Mapping[str, Schema], **fields: Schema) -> Schema:
-    """An object with these keys, all required; others may follow."""
-    properties = {name: schema for part in (*parts, fields) for name, schema in part.items()}
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def optional(schema: Schema, **fields: Schema) -> Schema:
-    """The same object, with keys that may be missing."""
-    return {**schema, "properties": {**schema["properties"], **fields}}
-
-
-def keys(schema: Schema, *names: str) -> dict[str, Schema]:
-    """Several keys of the same kind."""
-    return dict.fromkeys(names, schema)
-
-
-def several(item: Schema) -> Schema:
-    """A list."""
-    return {"type": "array", "items": item}
-
-
-def mapping(item: Schema) -> Schema:
-    """An object whose keys are names."""
-    return {"type": "object", "additionalProperties": item}
-
 
 INPUTS: Final = record(
     keys(TEXT, "model", "hardware"),
@@ -219,6 +194,7 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
         "Measured rows against predictions; errors are fractions of the measured value",
         {"rows": several(_MEASURED), "summary": several(_SUMMARY)},
     ),
+    "check": ("Pinned estimates against their baseline, and what was asserted", CHECKED),
     "layers": (
         "Operators of both phases; amounts and times of one run on one device, `total_*` and "
         "`share` over all `count` runs",

@@ -1,0 +1,1 @@
+"""Scenarios whose estimates are pinned: questions, baselines, assertions, and what moved."""
