@@ -70,7 +70,7 @@ def scale(times: Times, factor: Number) -> Times:
 
 def total(parts: Iterable[Number]) -> Number:
     """Sum that leaves plain zeros out, so that absent terms cost no pass over an array."""
-    found = 0.0
+    found: Number = 0.0
     for part in parts:
         if isinstance(part, np.ndarray) or part:  # `nothing`, without the cost of a call
             found = found + part
