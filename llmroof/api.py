@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.arguments import ARRAYS, check_arguments
-from llmroof.engine.deployment import Deployment, Workload
+from llmroof.engine.deployment import Deployment, Workers, Workload
 from llmroof.engine.estimate import Estimate, memory_of
 from llmroof.engine.grid import estimate_grid
 from llmroof.engine.loaded import estimate_load
@@ -160,7 +160,9 @@ def smallest_plan(deployment: Deployment, work: Workload) -> tuple[Deployment, t
 
     Tensor parallel inside the scale-up domain, then pipeline stages.
     """
-    hardware = deployment.hardware
+    hardware, workers = deployment.hardware, deployment.workers
+    if workers is not None:
+        return _smallest_workers(deployment, workers, work)
     most = int(min(_MAX_GPUS, reach(hardware)))
     for plan in growing_plans(deployment.model, most, max(domains(hardware), default=1)):
         candidate = replace(deployment, run=replace(deployment.run, plan=plan))
@@ -177,6 +179,18 @@ def smallest_plan(deployment: Deployment, work: Workload) -> tuple[Deployment, t
             note = f"{plan.num_gpus} GPUs ({degrees}): the fewest of 1, 2, 4 ... {what}"
             return candidate, (note,) if plan.num_gpus > 1 else ()
     return deployment, ()
+
+
+def _smallest_workers(
+    deployment: Deployment, workers: Workers, work: Workload
+) -> tuple[Deployment, tuple[str, ...]]:
+    """The smallest decode worker that holds its part, and prefill workers of the same size."""
+    part = replace(work, batch=np.ceil(np.asarray(work.batch) / workers.decode)[()])
+    one, notes = smallest_plan(replace(deployment, workers=None), part)
+    both = workers.plan == deployment.run.plan
+    plan = one.run.plan if both else workers.plan
+    found = replace(one, workers=replace(workers, plan=plan))
+    return found, tuple(f"each worker: {note}" for note in notes)
 
 
 def check_context(model: Model, work: Workload) -> None:

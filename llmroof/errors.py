@@ -62,6 +62,20 @@ class DoesNotFit(LlmroofError):
     exit_code = 1
 
 
+class Overloaded(LlmroofError):
+    """More requests arrive than can be finished; says the largest rate, and what sets it."""
+
+    exit_code = 1
+
+    def __init__(self, rate: float, largest: float, side: str = "") -> None:
+        self.rate, self.largest, self.side = rate, largest, side
+        why = f", set by {side}" if side else ""
+        super().__init__(
+            f"{rate:g} requests/s are more than the deployment can finish: "
+            f"the largest sustainable rate is {largest:.4g} requests/s{why}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One fault in a spec file: where it is and what would be right."""

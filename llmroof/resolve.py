@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from llmroof.blocks.base import Block
 from llmroof.calibration.load import EngineRules, load_calibration, load_engine
-from llmroof.engine.deployment import Deployment, Speculation
+from llmroof.engine.deployment import OVERLAPS, Deployment, Speculation, Workers
 from llmroof.engine.network import ALL_REDUCE, AUTO
 from llmroof.engine.plans import check_plan
 from llmroof.engine.roofline import require_support
+from llmroof.engine.transfer import link_between
 from llmroof.errors import InputError
 from llmroof.models.load import load_model
 from llmroof.models.model import Model
@@ -65,8 +66,22 @@ def deploy(
     acceptance_rate: float | None = None,
     draft_model: str | Model | None = None,
     power: float | None = None,
+    disaggregated: bool = False,
+    prefill_workers: int | None = None,
+    decode_workers: int | None = None,
+    prefill_tp: int | None = None,
+    prefill_pp: int | None = None,
+    prefill_dp: int | None = None,
+    prefill_ep: int | None = None,
+    transfer_bandwidth: float | None = None,
+    transfer_overlap: str | None = None,
 ) -> tuple[Deployment, tuple[str, ...]]:
-    """A deployment from names and numbers, and what was decided on the way."""
+    """A deployment from names and numbers, and what was decided on the way.
+
+    A `disaggregated` one has `prefill_workers` and `decode_workers` (1 of each when left
+    out), every one under tp, pp, dp and ep, prefill workers under the `prefill_` degrees
+    that are given; `num_gpus` counts the devices of all of them.
+    """
     loaded = (
         model
         if isinstance(model, Model)
@@ -92,8 +107,18 @@ def deploy(
         raise InputError(f"routing_skew must be 0 to 4, not {routing_skew:g}")
     if attention == "naive" and any(_always_flash(block) for block, _ in loaded.parts()):
         notes = (*notes, "--attention naive holds for softmax attention over full keys only")
-    plan = make_plan(num_gpus, tp, pp, dp, ep)
+    split = {
+        "prefill_workers": prefill_workers, "decode_workers": decode_workers,
+        "prefill_tp": prefill_tp, "prefill_pp": prefill_pp, "prefill_dp": prefill_dp,
+        "prefill_ep": prefill_ep, "transfer_bandwidth": transfer_bandwidth,
+        "transfer_overlap": transfer_overlap,
+    }  # fmt: skip
+    plan, workers = _plan(num_gpus, (tp, pp, dp, ep), disaggregated, split)
     check_plan(loaded, plan)
+    if workers is not None:
+        check_plan(loaded, workers.plan)
+        if not kv_cache:
+            raise InputError("disaggregated sends the KV cache: kv_cache=False leaves nothing")
     speculation = speculate(speculative_tokens, acceptance_rate, draft_model)
     if speculation is not None and speculation.draft is not None:
         check_plan(speculation.draft, plan)
@@ -110,7 +135,10 @@ def deploy(
         DEFAULTS["engine"] if engine is None else engine,
         speculation,
         power,
+        workers,
     )
+    if workers is not None:
+        link_between(deployment)  # refused now where the profile knows no link
     return deployment, notes
 
 
@@ -229,6 +257,62 @@ def make_plan(
             f"= {plan.num_gpus}"
         )
     return plan
+
+
+def _plan(
+    num_gpus: int | None,
+    degrees: tuple[int | None, int | None, int | None, int | None],
+    disaggregated: bool,
+    split: Mapping[str, Any],
+) -> tuple[Plan, Workers | None]:
+    """The plan of a replica, or of a decode worker beside its prefill workers."""
+    if not disaggregated:
+        given = next((name for name, value in split.items() if value is not None), None)
+        if given is not None:
+            raise InputError(f"{given} needs disaggregated: prefill and decode share devices")
+        return make_plan(num_gpus, *degrees), None
+    overlap = split["transfer_overlap"] or OVERLAPS[0]
+    _one_of("transfer_overlap", overlap, OVERLAPS)
+    rate = split["transfer_bandwidth"]
+    if rate is not None and not (rate > 0 and math.isfinite(rate)):
+        raise InputError(f"transfer_bandwidth must be above zero bytes/s, not {rate:g}")
+    counts = [split[f"{side}_workers"] for side in ("prefill", "decode")]
+    for side, count in zip(("prefill", "decode"), counts, strict=True):
+        if count is not None and count < 1:
+            raise InputError(f"{side}_workers must be 1 or more, not {count}")
+    own = [split[f"prefill_{name}"] for name in ("tp", "pp", "dp", "ep")]
+    if num_gpus is not None and degrees[0] is None and own[0] is None:
+        share, rest = divmod(num_gpus, sum(count or 1 for count in counts))
+        if rest or share < 1:
+            raise InputError(
+                f"num_gpus={num_gpus} is not a multiple of {sum(count or 1 for count in counts)} "
+                "workers: tp says how many GPUs one has"
+            )
+        plan = make_plan(share, *degrees)
+    else:
+        plan = make_plan(None, *degrees)
+    of_plan = (plan.tp, plan.pp, plan.dp, plan.ep)
+    prompts = make_plan(None, *(mine or both for mine, both in zip(own, of_plan, strict=True)))
+    found = _counts(num_gpus, counts, prompts.num_gpus, plan.num_gpus)
+    return plan, Workers(*found, prompts, rate, overlap)
+
+
+def _counts(
+    num_gpus: int | None, counts: Sequence[int | None], prefill: int, decode: int
+) -> tuple[int, int]:
+    """(prefill, decode) workers; what is left out takes up `num_gpus`, else it is 1."""
+    first, second = counts
+    if num_gpus is not None and first is None and second is not None:
+        first = (num_gpus - second * decode) // prefill
+    if num_gpus is not None and second is None:
+        second = (num_gpus - (first or 1) * prefill) // decode
+    one, other = first or 1, second or 1
+    if num_gpus is not None and one * prefill + other * decode != num_gpus:
+        raise InputError(
+            f"num_gpus={num_gpus} contradicts {one} prefill workers of {prefill} and "
+            f"{other} decode workers of {decode} GPUs"
+        )
+    return one, other
 
 
 def whole(name: str, value: Number) -> Number:

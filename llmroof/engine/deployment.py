@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from llmroof.calibration.load import Calibration, EngineRules
 from llmroof.engine.expected import expected
 from llmroof.engine.phases import TimeModel
 from llmroof.models.model import Model
-from llmroof.operators import Execution, Number
+from llmroof.operators import Execution, Number, Plan
 from llmroof.specs.hardware import Hardware
 
 
@@ -32,12 +33,35 @@ class Speculation:
         return (1 - self.acceptance ** (self.tokens + 1)) / (1 - self.acceptance)
 
 
+#: when the KV cache is sent: after the prefill, or layer by layer while it runs
+OVERLAPS: Final = ("none", "layers")
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Prefill and decode on devices of their own: how many workers of each.
+
+    Each worker is a replica of the model: a decode worker under the deployment's plan, a
+    prefill worker under `plan`. The KV cache crosses the link between them at `bandwidth`
+    (bytes/s of one device one way; None: the link of the profile that joins them all).
+    `overlap` is one of OVERLAPS.
+    """
+
+    prefill: Number
+    decode: Number
+    plan: Plan
+    bandwidth: float | None = None
+    overlap: str = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What serves: a model on devices under a plan, with an engine's rules and a price.
 
     Without `calibration` times are the physical limit; `usd_per_gpu_hour` None means
-    that no price is known and no cost is computed; `watts` is drawn by one device.
+    that no price is known and no cost is computed; `watts` is drawn by one device. With
+    `workers` prefill and decode run on devices of their own, and `run.plan` is that of a
+    decode worker.
     """
 
     model: Model
@@ -49,11 +73,21 @@ class Deployment:
     engine: str = "generic"
     speculation: Speculation | None = None
     watts: float | None = None
+    workers: Workers | None = None
 
     @property
     def num_gpus(self) -> int:
-        """Devices of the deployment."""
-        return self.run.plan.num_gpus
+        """Devices of the deployment, all workers together."""
+        workers, each = self.workers, self.run.plan.num_gpus
+        if workers is None:
+            return each
+        return workers.prefill * workers.plan.num_gpus + workers.decode * each  # type: ignore[no-any-return]
+
+    @property
+    def prefill_share(self) -> Number:
+        """Share of the devices that do nothing but prefill: those of prefill workers."""
+        workers = self.workers
+        return 0.0 if workers is None else workers.prefill * workers.plan.num_gpus / self.num_gpus
 
     @property
     def time_model(self) -> TimeModel | None:

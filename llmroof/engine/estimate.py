@@ -13,10 +13,19 @@ from typing import Any
 from llmroof.engine.capacity import MemoryEstimate, memory
 from llmroof.engine.cost import CostEstimate, price
 from llmroof.engine.deployment import Deployment, Speculation, Workload
+from llmroof.engine.disaggregated import (
+    Split,
+    batch_prefill,
+    batch_split,
+    both_sides,
+    decode_work,
+    of_all,
+)
 from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import PhaseEstimate, run_phase
-from llmroof.engine.service import ServingEstimate, serve_static
+from llmroof.engine.service import ServingEstimate, serve_static, served_batches
 from llmroof.engine.serving import Load, Steady, per_token
+from llmroof.engine.transfer import token_side
 from llmroof.operators import Number
 
 __all__ = [
@@ -49,6 +58,7 @@ class Estimate:
     cost: CostEstimate
     steady: Steady | None = None
     load: Load | None = None
+    split: Split | None = None
     defaults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -66,6 +76,8 @@ class Estimate:
 
 def estimate(deployment: Deployment, work: Workload) -> Estimate:
     """Both phases, memory, serving figures and cost of a static batch."""
+    if deployment.workers is not None:
+        return _disaggregated(deployment, work)
     prompt, prompt_schedule = prefill_pass(work, deployment.run.plan)
     prefill = run_phase(
         deployment.model,
@@ -91,6 +103,33 @@ def estimate(deployment: Deployment, work: Workload) -> Estimate:
             input_len=work.input_len,
             output_len=work.output_len,
         ),
+    )
+
+
+def _disaggregated(deployment: Deployment, work: Workload) -> Estimate:
+    """The same with prefill and decode on workers of their own, a batch after the other."""
+    assert deployment.workers is not None
+    prefill = batch_prefill(deployment, work)
+    one, each = token_side(deployment), decode_work(deployment, work)
+    decode, step = decode_phase(one, each)
+    ttft, pace, split = batch_split(deployment, work, prefill, step)
+    serving = served_batches(work, ttft, step, pace, deployment.num_gpus)
+    memory = both_sides(deployment, memory_of(one, each), split)
+    return Estimate(
+        deployment,
+        work,
+        prefill,
+        of_all(decode, work.batch / each.batch),
+        memory,
+        serving,
+        price(
+            deployment,
+            requests_per_s=pace,
+            prefill_share=deployment.prefill_share,
+            input_len=work.input_len,
+            output_len=work.output_len,
+        ),
+        split=split,
     )
 
 

@@ -37,10 +37,17 @@ def serve_static(
 ) -> ServingEstimate:
     """TTFT is the prefill of the whole batch; the other output−1 tokens take a step each."""
     e2e = prefill_time + (work.output_len - 1) * step_time
-    requests = work.batch / e2e
+    return served_batches(work, prefill_time, step_time, work.batch / e2e, devices)
+
+
+def served_batches(
+    work: Workload, ttft: Number, step_time: Number, requests: Number, devices: Number
+) -> ServingEstimate:
+    """Batches that follow each other at `requests` per second."""
+    e2e = ttft + (work.output_len - 1) * step_time
     output = requests * work.output_len
     return ServingEstimate(
-        ttft=prefill_time,
+        ttft=ttft,
         tpot=step_time,
         e2e_latency=e2e,
         output_tokens_per_s=output,

@@ -27,9 +27,9 @@ import numpy as np
 
 from llmroof.calibration.load import EngineRules
 from llmroof.engine.capacity import memory
-from llmroof.engine.deployment import Deployment
-from llmroof.engine.passes import per_rank
-from llmroof.engine.phases import PhaseEstimate, run_phase, slowest_stage
+from llmroof.engine.deployment import Deployment, Speculation, Workload
+from llmroof.engine.passes import decode_pass, per_rank, prefill_pass
+from llmroof.engine.phases import Pass, Schedule, run_pass
 from llmroof.engine.stages import distinct_stages
 from llmroof.operators import Number, Step
 
@@ -61,8 +61,11 @@ class Load:
 class Steady:
     """A server in steady state; seconds, requests and tokens per second.
 
-    `ttft` = `prefill` + `interference` + `lag` + `memory_wait` (+ start); `waiting`
-    requests have no room in the KV cache or the running limit.
+    `ttft` = `prefill` + `interference` + `lag` + `memory_wait` + `transfer` (of the KV cache
+    between the workers of a disaggregated deployment); `waiting` requests have no room in
+    the KV cache or the running limit. `requests_per_s` are finished with the load in
+    flight (Little's law); `pace` is what they would be with `running` sequences at work all
+    the time, none of them queueing: what a full server can sustain.
     """
 
     ttft: Number
@@ -77,6 +80,8 @@ class Steady:
     step: Number
     marginal: Number
     slots: Number
+    pace: Number
+    transfer: Number = 0.0
 
 
 def kv_slots(deployment: Deployment, load: Load) -> Number:
@@ -119,11 +124,16 @@ def _room(deployment: Deployment, load: Load) -> Number:
 
 def serve(deployment: Deployment, load: Load) -> Steady:
     """Steady state at `load.concurrency` requests in flight over the whole deployment."""
+    return operate(deployment, load)[0]
+
+
+def operate(deployment: Deployment, load: Load) -> tuple[Steady, StepCosts]:
+    """The same with the steps that it is made of."""
     rules, plan = deployment.rules, deployment.run.plan
     slots = np.minimum(kv_slots(deployment, load), rules.max_num_seqs)
     running = np.maximum(np.minimum(per_rank(load.concurrency, plan), slots), 1.0)
     costs = step_costs(deployment, load, running)
-    return steady_state(costs, load, rules, slots, plan.dp)
+    return steady_state(costs, load, rules, slots, plan.dp), costs
 
 
 def steady_state(
@@ -150,7 +160,7 @@ def steady_state(
         tpot=tpot,
         running=running * dp / ranks,
         waiting=waiting * dp / ranks,
-        requests_per_s=rate * dp / ranks,
+        requests_per_s=load.concurrency / (ttft + (load.output_len - 1) * tpot),
         prefill=costs.prefill,
         interference=interference,
         lag=lag,
@@ -158,16 +168,35 @@ def steady_state(
         step=costs.decode,
         marginal=costs.marginal,
         slots=slots * dp,
+        pace=rate * dp / ranks,
     )
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One step's work, what its pass costs, and how often it runs."""
+
+    step: Step
+    cost: Pass
+    schedule: Schedule
+
+    @property
+    def time(self) -> Number:
+        """Seconds of the whole round."""
+        return self.cost.time * self.schedule.rounds(self.cost.slowest)
+
+
+@dataclass(frozen=True, slots=True)
 class StepCosts:
-    """Seconds: a decode step, a request's own prefill, and what that costs the others."""
+    """Seconds: a decode step, a request's own prefill, and what that costs the others.
+
+    `turns` are the passes of a prompt and of the decode steps.
+    """
 
     decode: Number
     prefill: Number
     marginal: Number
+    turns: tuple[Turn, ...] = ()
 
 
 def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts:
@@ -176,28 +205,33 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     A prompt is worked on in k equal chunks of at most the engine's token budget; the
     cached prefix is attended to but not computed.
     """
-    rules = deployment.rules
-    cached = load.input_len * load.prefix_hit_rate
-    fresh = np.maximum(load.input_len - cached, 1.0)
-    chunks = np.ceil(fresh / rules.chunk_tokens)
-    chunk = Step(1.0, fresh / chunks, cached + (fresh - fresh / chunks) / 2)
-    context = load.input_len + load.output_len / 2
-    guess = deployment.speculation
-    new = 1.0 if guess is None else guess.tokens + 1.0
-    pp = deployment.run.plan.pp
-    together = running if pp == 1 else np.ceil(running / pp)  # the stages take turns
-    tokens = Step(together, new, context - 1.0, new)
-    decode = pass_of(deployment, (tokens,)).time
-    alone = pass_of(deployment, (chunk,), prompts=True).time
+    rules, run = deployment.rules, deployment.run
+    work = Workload(
+        running * run.plan.dp,
+        load.input_len,
+        load.output_len,
+        load.prefix_hit_rate,
+        rules.chunk_tokens,
+    )
+    tokens, turns = decode_pass(work, run, verified(deployment.speculation))
+    chunk, chunks = prefill_pass(replace(work, batch=1.0), run.plan)
+    decode = Turn(tokens, pass_of(deployment, (tokens,)), turns)
+    prompt = Turn(chunk, pass_of(deployment, (chunk,), prompts=True), chunks)
+    each = prompt.cost.time
     if rules.mixes_prefill:
-        marginal = chunks * (pass_of(deployment, (tokens, chunk), prompts=True).time - decode)
-    else:
-        marginal = chunks * alone
-    if pp > 1:  # the others wait until the slowest stage is through, not for a whole pass
-        marginal = marginal * slowest_stage(
-            deployment.model, (chunk,), deployment.run, deployment.hardware, deployment.prompt_model
-        )
-    return StepCosts(per_token(deployment, tokens, decode), chunks * alone, marginal)
+        each = pass_of(deployment, (tokens, chunk), prompts=True).time - decode.cost.time
+    return StepCosts(
+        per_token(deployment, tokens, decode.time),
+        prompt.time,
+        # in a pipeline the others wait until the slowest stage is through, not for a whole pass
+        chunks.in_a_row * each * prompt.cost.slowest,
+        (prompt, decode),
+    )
+
+
+def verified(guess: Speculation | None) -> float:
+    """Tokens of a sequence that one decode step works on: with speculation γ + 1."""
+    return 1.0 if guess is None else guess.tokens + 1.0
 
 
 def per_token(deployment: Deployment, step: Step, time: Number) -> Number:
@@ -212,10 +246,10 @@ def per_token(deployment: Deployment, step: Step, time: Number) -> Number:
     return time / guess.tokens_per_step
 
 
-def pass_of(deployment: Deployment, steps: Sequence[Step], prompts: bool = False) -> PhaseEstimate:
+def pass_of(deployment: Deployment, steps: Sequence[Step], prompts: bool = False) -> Pass:
     """One pass of a rank of the deployment, with `prompts` in it or decode alone."""
     model = deployment.prompt_model if prompts else deployment.time_model
-    return run_phase(deployment.model, steps, deployment.run, deployment.hardware, model)
+    return run_pass(deployment.model, steps, deployment.run, deployment.hardware, model)
 
 
 def queue_share(load: Load, rules: EngineRules) -> Number:
