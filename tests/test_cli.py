@@ -467,3 +467,32 @@ def test_kv_ends_at_the_models_own_context_and_says_what_it_assumes() -> None:
     assert "52 layers keep the last 1,024 tokens, 10 layers keep all" in text
     assert "weights in bf16, KV cache in bf16, tp=1" in text
     assert "window" not in ok("kv", "--gpu", "h100")
+
+
+@pytest.mark.parametrize("command", ["estimate", "explain", "kv", "advise", "recommend", "sweep"])
+def test_help_is_in_groups(command: str) -> None:
+    """Every option stands under a heading, once, and the answer's own come last."""
+    text = ok(command, "--help")
+    headings = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]
+    assert headings[0] == "Model and hardware:"
+    assert headings[-1] == "Answer:"
+    assert len(headings) == len(set(headings)) >= 5
+    for flag in ("--gpu", "--precision", "--format"):
+        assert text.count(f"{flag} ") + text.count(f"{flag},") >= 1
+    assert text.index("--gpu") < text.index("--precision") < text.index("--format")
+
+
+def test_grouped_options_exist() -> None:
+    """No heading lists an option that no command has."""
+    import click
+
+    from llmroof.cli.grouped import GROUPS
+    from llmroof.cli.main import COMMANDS, cli
+
+    context = click.Context(cli)
+    known = set()
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        known |= {parameter.name for parameter in command.params}
+        known |= {p.name for sub in getattr(command, "commands", {}).values() for p in sub.params}
+    assert {name for names in GROUPS.values() for name in names} <= known

@@ -45,6 +45,23 @@ class Decimals(_ParamType):
             self.fail(str(error), param, ctx)
 
 
+class Rate(_ParamType):
+    """A rate of bytes with its unit (`50 GB/s`, `400 Gbit/s`) as bytes per second."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse, or fail with the parser's sentence."""
+        if isinstance(value, float):
+            return value
+        from llmroof import units
+
+        try:
+            return units.parse(str(value), "B/s")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class SpecName(_ParamType):
     """A GPU or a model: an id, an alias or a path; completes ids and aliases."""
 

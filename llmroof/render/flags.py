@@ -13,9 +13,12 @@ from llmroof.search.again import Change
 _FLAGS: Final = {"tp": "--tp", "pp": "--pp", "dp": "--dp", "ep": "--ep"}
 _SWITCHES: Final = {
     "limit": (True, "--limit"),
+    "disaggregated": (True, "--disaggregated"),
     "kv_cache": (False, "--no-kv-cache"),
     "random_lengths": (True, "--random-lengths"),
 }
+#: what a number needs to be read back
+_UNITS: Final = {"transfer_bandwidth": " B/s"}
 _WORKLOAD: Final = ("batch", "input_len", "output_len")
 _PLAN: Final = ("num_gpus", "tp", "pp", "dp", "ep")
 
@@ -33,7 +36,8 @@ def flags(options: Mapping[str, Any]) -> str:
             wanted, switch = _SWITCHES[name]
             words += [switch] if value is wanted else []
         elif value is not None:
-            words.append(f"{flag(name)} {shlex.quote(_text(value))}")
+            unit = _UNITS.get(name, "")
+            words.append(f"{flag(name)} {shlex.quote(_text(value) + unit)}")
     return " ".join(words)
 
 

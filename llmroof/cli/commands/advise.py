@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, serving_question, single
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
 
 
-@click.command("advise")
+@click.command("advise", cls=Grouped)
 @serving_question
 @click.option(
     "--by",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from llmroof.cli.options import QUESTION, SERVING, output, serving_question, single
+from llmroof.cli.grouped import Grouped
+from llmroof.cli.options import DISAGGREGATED, QUESTION, SERVING, output, serving_question, single
 from llmroof.errors import UnknownName
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
 
 
-@click.command("compare")
+#: switches of one deployment: their name alone
+_SWITCHES: Final = ("disaggregated",)
+
+
+@click.command("compare", cls=Grouped)
 @click.argument("deployments", nargs=-1, required=True, metavar="DEPLOYMENT...")
 @serving_question
 @click.option("--plot", metavar="FILE", help="Memory of each as stacked bars: .png, .svg or .pdf.")
@@ -29,6 +34,7 @@ def command(
     \b
     llmroof compare h100,tp=4 mi300x,tp=2 --model llama-3.1-70b --batch 32
     llmroof compare h100 h100,precision=fp8 h100,kv-cache-dtype=fp8 -b 64
+    llmroof compare h100,tp=4 h100,tp=2,disaggregated -c 64
     """
     from llmroof.cli.ask import ask
     from llmroof.search.compare import compare
@@ -72,6 +78,9 @@ def parse(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals and name.replace("-", "_") in _SWITCHES and "gpu" in found:
+            found[name.replace("-", "_")] = True
+            continue
         if not equals:
             if "gpu" in found or not name:
                 raise click.UsageError(f"'{text[:60]}': write GPU,option=value,option=value")
@@ -84,7 +93,7 @@ def parse(text: str) -> dict[str, Any]:
 
 def _typed(name: str, value: str) -> Any:
     """The value as the option of that name reads it."""
-    options = {**QUESTION, **SERVING}
+    options = {**QUESTION, **SERVING, **DISAGGREGATED}
     if name not in options:
         raise UnknownName("option", name, options)
     probe = options[name](lambda: None)

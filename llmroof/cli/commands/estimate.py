@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, serving_question
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _measured(_: click.Context, __: click.Parameter, text: str | None) -> dict[s
     return found
 
 
-@click.command("estimate")
+@click.command("estimate", cls=Grouped)
 @serving_question
 @click.option(
     "--calibrate-with",

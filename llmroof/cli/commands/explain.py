@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from llmroof.cli.options import output, question, single
+from llmroof.cli.grouped import Grouped
+from llmroof.cli.options import output, single, split_question
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
@@ -17,8 +18,8 @@ _SECTIONS: Final = (
 )  # fmt: skip
 
 
-@click.command("explain")
-@question
+@click.command("explain", cls=Grouped)
+@split_question
 @click.option(
     "--section",
     "names",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, question, single
 from llmroof.cli.types import Numbers
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from llmroof.cli.output import Target
 
 
-@click.command("kv")
+@click.command("kv", cls=Grouped)
 @question
 @click.option(
     "--contexts",

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmroof.cli.options import output, question, single
+from llmroof.cli.grouped import Grouped
+from llmroof.cli.options import output, single, split_question
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
 
 
-@click.command("layers")
-@question
+@click.command("layers", cls=Grouped)
+@split_question
 @output()
 def command(asked: dict[str, Any], target: Target) -> None:
     """The operators of each phase: FLOP, bytes by kind, bound, time, share."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import question
 
 if TYPE_CHECKING:
     from llmroof.engine.estimate import Estimate
 
 
-@click.command("plot")
+@click.command("plot", cls=Grouped)
 @question
 @click.option(
     "--output", "-o", required=True, metavar="FILE", help="Chart to write: .png, .svg or .pdf."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmroof.cli.axes import Names, SpecNames
+from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, specs_option
 from llmroof.cli.types import SpecName
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _TARGET = click.FloatRange(min=0, min_open=True)
 
 
-@click.command("recommend")
+@click.command("recommend", cls=Grouped)
 @click.option("--model", "-m", type=SpecName("model"), metavar="MODEL", help="Model to serve.")
 @click.option(
     "--input-len", "--isl", type=click.IntRange(min=1), metavar="N", help="Prompt tokens."

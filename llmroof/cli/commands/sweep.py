@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from llmroof.cli.axes import axes_options
+from llmroof.cli.grouped import Grouped
 from llmroof.cli.streaming import interrupted, progress, stoppable, stream
 from llmroof.errors import InputError
 
@@ -21,7 +22,7 @@ _ENDINGS: Final = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".md":
 _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 
 
-@click.command("sweep")
+@click.command("sweep", cls=Grouped)
 @axes_options
 @click.option(
     "--where",
