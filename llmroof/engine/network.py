@@ -202,12 +202,12 @@ def _way(operator: Operator, used: int) -> Algorithm:
 
 
 def on_links(operator: Operator, hardware: Hardware, algorithm: str) -> Operator:
-    """A collective with what its way over the links adds: bytes sent, steps by link."""
-    named = replace(operator, shape={**operator.shape, "algorithm": algorithm})
-    legs = route(named, hardware)
-    steps = {leg.level.link: leg.steps for leg in legs}
-    sent = sum(leg.sent for leg in legs)
-    return replace(named, network_bytes=sent, shape={**named.shape, "steps": steps})
+    """A collective with what its way over the links adds: bytes sent, legs, steps by link."""
+    shape = {**operator.shape, "algorithm": algorithm}
+    named = replace(operator, shape=shape)
+    shape["legs"] = legs = route(named, hardware)
+    shape["steps"] = {leg.level.link: leg.steps for leg in legs}
+    return replace(named, network_bytes=sum(leg.sent for leg in legs))
 
 
 def transfer_time(operator: Operator, hardware: Hardware) -> Number:
@@ -216,7 +216,8 @@ def transfer_time(operator: Operator, hardware: Hardware) -> Number:
     The levels are separate wires: of an all-to-all both run at once, the steps of a
     hierarchical all-reduce follow each other.
     """
-    times = [leg.sent / leg.level.bandwidth for leg in route(operator, hardware)]
+    legs: Route = operator.shape.get("legs") or route(operator, hardware)
+    times = [leg.sent / leg.level.bandwidth for leg in legs]
     if len(times) > 1 and operator.kind == "all_to_all":
         return np.maximum(*times)
     return sum(times[1:], times[0])

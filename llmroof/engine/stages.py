@@ -39,7 +39,7 @@ def stages(model: Model, pp: int) -> tuple[Model, ...]:
     if pp == 1:
         return (model,)
     layers = [blocks for count, blocks in model.layers for _ in range(count)]
-    values = {entry.name: getattr(model, entry.name) for entry in fields(Model)}
+    values = {entry.name: getattr(model, entry.name) for entry in fields(Model) if entry.init}
     found: list[Model] = []
     start = 0
     for place, count in enumerate(layer_counts(len(layers), pp)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from llmroof.blocks.base import Block, Tensor
 from llmroof.blocks.ends import Embedding, Head
@@ -61,9 +61,15 @@ class Model:
     sources: tuple[Source, ...] = ()
     notes: str = ""
     file: str = ""
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def parts(self) -> Iterator[tuple[Block, int]]:
         """Every different block with the number of times it stands in the model."""
+        if "parts" not in self._kept:  # counted once: each pass asks for it
+            self._kept["parts"] = tuple(self._count())
+        return iter(self._kept["parts"])
+
+    def _count(self) -> Iterator[tuple[Block, int]]:
         yield self.embedding, 1
         counts: Counter[Block] = Counter()
         for count, blocks in self.layers:
@@ -107,9 +113,11 @@ class Model:
 
     def tensors(self) -> Iterator[tuple[Tensor, int]]:
         """Every named parameter tensor with the number of layers that have it."""
-        for block, count in self.parts():
-            for tensor in block.tensors():
-                yield tensor, count
+        if "tensors" not in self._kept:
+            self._kept["tensors"] = tuple(
+                (tensor, count) for block, count in self.parts() for tensor in block.tensors()
+            )
+        return iter(self._kept["tensors"])
 
     def weights_bytes(self, precision: Precision, plan: Plan | None = None) -> float:
         """Bytes of the weights that one device of the plan holds, extras included."""
