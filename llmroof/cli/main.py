@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "kv": "llmroof.cli.commands.kv",
     "explain": "llmroof.cli.commands.explain",
     "plot": "llmroof.cli.commands.plot",
+    "report": "llmroof.cli.commands.report",
     "sweep": "llmroof.cli.commands.sweep",
     "recommend": "llmroof.cli.commands.recommend",
     "advise": "llmroof.cli.commands.advise",

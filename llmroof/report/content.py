@@ -26,7 +26,7 @@ from llmroof.models.model import Model
 from llmroof.operators import Plan
 from llmroof.render.basis import basis
 from llmroof.render.flags import flags
-from llmroof.render.plots.series import background, computes
+from llmroof.render.plots.series import computes
 from llmroof.render.plots.style import colors
 from llmroof.render.plots.words import devices
 from llmroof.render.record import Tree, head, plain_tree
@@ -290,9 +290,7 @@ def _gpus(hardware: Sequence[Hardware]) -> list[Tree]:
             "color": chosen[one.id],
             "bandwidth": one.memory.bandwidth,
             "capacity": one.memory.usable,
-            "other_peaks": [
-                {"names": names, "peak": peak} for names, peak, _ in background(one, ())
-            ],
+            "peaks": dict(one.compute),
         }
         for one, name in zip(hardware, short, strict=True)
     ]
