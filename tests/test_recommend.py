@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 import llmroof
 from llmroof.cli.main import cli
 from llmroof.errors import InputError, LlmroofError
+from llmroof.render.commands import commands
 from llmroof.search.goal import Answer, Goal, make_goal
 from llmroof.search.judge import bounds, judge
 from llmroof.search.recommend import best_first, recommend, running_grid
@@ -183,6 +185,65 @@ def test_one_replica_less_does_not_do() -> None:
     assert fewer.nearest is not None
 
 
+@pytest.mark.parametrize("load", [{"request_rate": 7.0}, {"concurrency": 70}], ids=str)
+def test_what_a_replica_could_carry_is_the_most(load: dict[str, float]) -> None:
+    """The stated largest load keeps the targets; a little more misses what is said to limit it."""
+    targets = {"slo_ttft": 0.5, "slo_tpot": 0.03}
+    option = recommend(model="llama-3.1-70b", gpu="h100", **targets, **load).options[0]
+    one = option.estimate.deployment
+    assert option.limited_by == "slo_tpot"
+    assert option.estimate.load is not None
+    assert option.most >= option.estimate.load.concurrency
+    asked: dict[str, Any] = {"model": "llama-3.1-70b", "gpu": "h100"}
+    asked |= {"precision": one.run.precision.name, "tp": one.run.plan.tp, "pp": one.run.plan.pp}
+    name = next(iter(load))
+    most = option.most_per_s if name == "request_rate" else option.most
+    within = llmroof.estimate(**asked, **{name: most})
+    assert within.serving.tpot <= 0.03
+    assert within.serving.requests_per_s == pytest.approx(option.most_per_s)
+    beyond = llmroof.estimate(
+        **asked, **{name: most * 1.15 if name == "request_rate" else most + 1}
+    )
+    assert beyond.serving.tpot > 0.03
+
+
+def test_commands_of_every_engine_take_options_that_exist() -> None:
+    """Attention data parallelism and a small cache are where the engines differ."""
+    estimate = llmroof.estimate(
+        model="deepseek-r1", gpu="h200", tp=2, dp=4, ep=8, concurrency=100, input_len=20000,
+        kv_cache_dtype="fp8",
+    )  # fmt: skip
+    texts = commands(estimate, 99.5)
+    vllm, sglang = (shlex.split(texts[name]) for name in ("vllm", "sglang"))
+    assert vllm[:3] == ["vllm", "serve", "deepseek-ai/DeepSeek-R1"]
+    flags = dict(zip(vllm[3:], [*vllm[4:], ""], strict=True))
+    assert flags["--tensor-parallel-size"] == "2"
+    assert flags["--data-parallel-size"] == "4"
+    assert flags["--max-num-seqs"] == "25"  # of each of four ranks
+    assert flags["--max-model-len"] == "20256"
+    assert "--enable-expert-parallel" in vllm
+    assert "--quantization" not in vllm  # stored in fp8
+    flags = dict(zip(sglang, [*sglang[1:], ""], strict=True))
+    assert (flags["--tp-size"], flags["--dp-size"], flags["--ep-size"]) == ("8", "4", "8")
+    assert flags["--max-running-requests"] == "100"  # of all ranks
+    assert flags["--kv-cache-dtype"] == "fp8_e4m3"
+    assert flags["--mem-fraction-static"] == "0.85"  # its own share, not the generic 0.9
+    trtllm = texts["trtllm"]
+    assert trtllm.startswith("echo '{enable_attention_dp: true, kv_cache_config: {dtype: fp8,")
+    assert "--extra_llm_api_options trtllm.yaml" in trtllm
+    assert "--enable_chunked_prefill" in trtllm
+    assert "--kv_cache_free_gpu_memory_fraction" not in trtllm
+    written = yaml.safe_load(shlex.split(trtllm)[1])
+    assert written["kv_cache_config"]["free_gpu_memory_fraction"] == 0.9
+
+
+def test_four_bits_are_those_of_the_vendor() -> None:
+    for gpu, name in (("b200", "nvfp4"), ("mi355x", "mxfp4")):
+        bases = deployments(llmroof.load_model("llama-3.1-8b"), [load_hardware(gpu)], ["fp4"])
+        (one,) = bases
+        assert one.run.precision.weights.id == one.run.precision.activations.id == name
+
+
 def test_the_estimate_of_an_option_can_be_asked_again() -> None:
     option = recommend(model="llama-3.1-8b", gpu="h100", slo_tpot=0.02).options[0]
     estimate = option.estimate
@@ -262,7 +323,7 @@ def test_the_page_names_what_binds_and_how_to_start_it() -> None:
                  "--slo-ttft", "0.5", "--slo-tpot", "0.03")  # fmt: skip
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
-    for words in ("TPOT target", "at once", "USD/h", "To start it", "memory-bound"):
+    for words in ("TPOT target", "at once", "USD/h", "To start the first", "memory-bound"):
         assert words in " ".join(result.stdout.split())
     text = result.stdout.replace("\\\n", " ")
     lines = [shlex.split(line) for line in text.splitlines() if "meta-llama" in line]

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import Any, Final
 
 from llmroof import units
-from llmroof.engine.deployment import Deployment
 from llmroof.engine.estimate import Estimate
+from llmroof.render.commands import checkpoint, commands, folded
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, plain_tree, tree
 from llmroof.render.sweep import devices_words
 from llmroof.search.goal import Answer, Goal, Miss, Option
+from llmroof.specs.precision import RECIPES, recipe
 
-#: why a replica carries no more, in words
+#: what keeps a replica from carrying more, after "more at once"
 _LIMITS: Final = {
-    "slo_ttft": "the TTFT target",
-    "slo_tpot": "the TPOT target",
-    "memory": "memory: the KV cache is full",
-    "max_num_seqs": "the engine's limit of sequences",
-    "hardware": "the GPUs: more at once gains nothing",
-    "replicas": "the GPUs: a replica less could not carry the stream",
-    "load": "nothing: the load is carried",
+    "slo_ttft": "miss the TTFT target",
+    "slo_tpot": "miss the TPOT target",
+    "memory": "find no room in the KV cache",
+    "max_num_seqs": "are beyond the engine's limit of sequences",
+    "hardware": "gain nothing",
 }
+#: a replica that could carry no more than this part above its load carries what it can
+_SLACK: Final = 0.02
 _TARGETS: Final = {"slo_ttft": "TTFT", "slo_tpot": "TPOT", "max_gpus": "GPUs"}
-#: formats that vLLM and SGLang make from a 16-bit checkpoint as it loads
-_ON_LOAD: Final = ("fp8",)
-#: precision -> what to look for where a checkpoint in that format is needed
-_CHECKPOINT: Final = {"int4": "AWQ or GPTQ", "nvfp4": "NVFP4", "mxfp4": "MXFP4", "int8": "INT8"}
 
 
 def recommend_document(answer: Answer) -> Tree:
@@ -65,9 +61,11 @@ def option_figures(option: Option) -> Tree:
         "total_gpus": option.num_gpus,
         "fleet_usd_per_hour": option.usd_per_hour,
         "limited_by": option.limited_by,
+        "most_concurrency": option.most,
+        "most_requests_per_s": option.most_per_s,
         "bound": str(option.estimate.decode.bound),
         **_replica(option.estimate),
-        "commands": commands(option.estimate),
+        "commands": commands(option.estimate, option.most),
     }
 
 
@@ -101,6 +99,8 @@ def recommend_rows(answer: Answer) -> list[Tree]:
             "total_gpus": option.num_gpus,
             "fleet_usd_per_hour": option.usd_per_hour,
             "limited_by": option.limited_by,
+            "most_concurrency": option.most,
+            "most_requests_per_s": option.most_per_s,
             **rows(option.estimate)[0],
         }
         for place, option in enumerate(answer.options, 1)
@@ -113,16 +113,30 @@ def recommend_page(answer: Answer) -> Page:
     items: list[Item] = [heading(_question(answer)), Line("")]
     if not answer.options:
         return page([*items, *_nothing(answer), *_notes(answer)])
-    items += [_table(answer), Line(""), Line(_best(answer.options[0], goal), hang=2)]
-    items += [Line(""), heading("To start it")]
-    texts = commands(answer.options[0].estimate)
-    chosen = answer.options[0].estimate.deployment.engine
-    order = [chosen] if chosen in texts else list(texts)
-    for engine in order:
+    items += [_table(answer), Line(""), heading("What each carries, and what limits it")]
+    items += [Line(_carries(option, goal), hang=2) for option in answer.options]
+    best = answer.options[0]
+    items += [
+        Line(""),
+        heading(f"To start {'each of the first' if best.replicas > 1 else 'the first'}"),
+    ]
+    texts = commands(best.estimate, best.most)
+    chosen = best.estimate.deployment.engine
+    for engine in [chosen] if chosen in texts else list(texts):
         items += [Line(line, "verbatim") for line in folded(texts[engine])]
-    checkpoint = _checkpoint(answer.options[0].estimate.deployment)
-    items += [Line(f"  ({checkpoint})", hang=2)] if checkpoint else []
+    items += [Line(f"  ({text})", hang=3) for text in _remarks(best.estimate, chosen)]
     return page([*items, *_notes(answer)])
+
+
+def _remarks(estimate: Estimate, engine: str) -> Iterator[str]:
+    """What a command takes for granted."""
+    deployment = estimate.deployment
+    engines = [engine] if engine in ("vllm", "sglang", "trtllm") else ["vllm", "sglang", "trtllm"]
+    wanted = {name: kind for name in engines if (kind := checkpoint(deployment, name))}
+    for kind in dict.fromkeys(wanted.values()):
+        who = [name for name in engines if wanted.get(name) == kind]
+        of = "" if who == engines else f" for {' and '.join(who)}"
+        yield f"name a checkpoint of the model in {kind} format{of}, if that is another one"
 
 
 def _question(answer: Answer) -> str:
@@ -132,7 +146,7 @@ def _question(answer: Answer) -> str:
         f"TPOT ≤ {units.show(goal.slo_tpot, 's')}" if goal.slo_tpot else "",
         f"{goal.request_rate:g} requests/s" if goal.request_rate else "",
         f"{goal.concurrency:g} requests in flight" if goal.concurrency else "",
-        f"at most {goal.max_gpus} GPUs",
+        f"at most {goal.max_gpus} GPU{'s' * (goal.max_gpus > 1)}",
         f"least {goal.objective}" if goal.objective != "throughput" else "most throughput per GPU",
     ]
     return (
@@ -150,7 +164,7 @@ def _table(answer: Answer) -> Item:
         body.append(
             (
                 _deployment(option.replicas, estimate),
-                estimate.deployment.run.precision.name,
+                _format(estimate),
                 f"{estimate.load.concurrency:,.0f}",
                 units.show(estimate.serving.ttft, "s"),
                 units.show(estimate.serving.tpot, "s"),
@@ -167,25 +181,41 @@ def _deployment(replicas: int, estimate: Estimate) -> str:
     return f"{replicas} of {devices_words(row)}" if replicas > 1 else devices_words(row)
 
 
+def _format(estimate: Estimate) -> str:
+    """The precision by name, and the bits of the activations where the name leaves them at 16."""
+    precision = estimate.deployment.run.precision
+    kept = recipe(precision.name).activations if precision.name in RECIPES else None
+    if kept is None or kept.bits == precision.activations.bits:
+        return precision.name
+    return f"{precision.name} a{precision.activations.bits}"
+
+
 def _dollars(value: Any) -> str:
     return "-" if value is None else units.significant(float(value))
 
 
-def _best(option: Option, goal: Goal) -> str:
-    estimate = option.estimate
-    steady, memory = estimate.steady, estimate.memory
-    assert steady is not None
+def _carries(option: Option, goal: Goal) -> str:
+    """What a replica carries and could carry, what ends that, and what a step is bound by."""
+    estimate, most = option.estimate, option.most
     assert estimate.load is not None
-    each = "each " if option.replicas > 1 else ""
-    fleet = f"{option.replicas} replicas, {option.num_gpus} GPUs in all. " * (option.replicas > 1)
-    free = float(steady.slots)
-    return (
-        f"Best: {_deployment(1, estimate)} in {estimate.deployment.run.precision.name}. {fleet}"
-        f"{each.capitalize() or 'It '}carries {estimate.load.concurrency:,.0f} requests at once "
-        f"({estimate.serving.requests_per_s:.3g} requests/s); what limits it is "
-        f"{_LIMITS[option.limited_by]}. Decode is {estimate.decode.bound}-bound; memory holds "
-        f"{free:,.0f} sequences, {units.show(memory.weights_bytes, 'B')} of weights per GPU."
-    )
+    now = float(estimate.load.concurrency)
+    rate = float(estimate.serving.requests_per_s)
+    who = _deployment(1, estimate)
+    if option.replicas > 1:
+        who = f"{option.replicas} replicas of {who}, {option.num_gpus} GPUs in all: each"
+    else:
+        who = f"{who}:"
+    carried = f"{now:,.0f} at once, {rate:.3g} requests/s"
+    asked = goal.request_rate is not None or goal.concurrency is not None
+    if asked and most > now * (1 + _SLACK):
+        carried += f"; it could carry {most:,.0f}, {option.most_per_s:.3g} requests/s"
+    if goal.objective == "latency" and option.limited_by == "hardware":
+        limit = "more at once take longer"
+    else:
+        limit = f"more {_LIMITS[option.limited_by]}"
+    bound = str(estimate.decode.bound)
+    share = float(getattr(estimate.decode.times, bound)) / float(estimate.decode.time)
+    return f"- {who} {carried}; {limit}. A decode step is {bound}-bound ({min(share, 1):.0%} of it)"
 
 
 def _nothing(answer: Answer) -> Iterator[Item]:
@@ -206,7 +236,7 @@ def _nothing(answer: Answer) -> Iterator[Item]:
     )
     yield Line(
         f"Nearest: {_deployment(miss.replicas, miss.estimate)} in "
-        f"{miss.estimate.deployment.run.precision.name}: {missed}. {_why(miss)}",
+        f"{_format(miss.estimate)}: {missed}. {_why(miss)}",
         hang=2,
     )
 
@@ -236,83 +266,3 @@ def _notes(answer: Answer) -> Iterator[Item]:
         )
     for note in answer.notes:
         yield Line(f"- {note}", hang=2)
-
-
-def commands(estimate: Estimate) -> dict[str, str]:
-    """Engine -> the command that serves this deployment with it."""
-    deployment, load = estimate.deployment, estimate.load
-    name = deployment.model.hub[0] if deployment.model.hub else deployment.model.id
-    length = f"{estimate.workload.input_len + estimate.workload.output_len:.0f}"
-    at_once = 1.0 if load is None else float(load.concurrency)
-    plan, precision = deployment.run.plan, deployment.run.precision
-    small_cache = precision.kv_cache.bits <= 8
-    on_load = precision.weights.id in _ON_LOAD
-    sequences = f"{max(1, round(at_once)):d}"
-    share = f"{deployment.rules.utilization:g}"
-    return {
-        "vllm": _line(
-            ["vllm", "serve", name],
-            ("--tensor-parallel-size", plan.tp, plan.tp > 1),
-            ("--pipeline-parallel-size", plan.pp, plan.pp > 1),
-            ("--data-parallel-size", plan.dp, plan.dp > 1),
-            ("--enable-expert-parallel", "", plan.ep > 1),
-            ("--quantization", "fp8", on_load),
-            ("--kv-cache-dtype", "fp8", small_cache),
-            ("--max-model-len", length, True),
-            ("--max-num-seqs", sequences, True),
-            ("--gpu-memory-utilization", share, True),
-        ),
-        "sglang": _line(
-            ["sglang", "serve", "--model-path", name],
-            ("--tp-size", plan.tp * plan.dp, plan.tp * plan.dp > 1),
-            ("--pp-size", plan.pp, plan.pp > 1),
-            ("--dp-size", plan.dp, plan.dp > 1),
-            ("--enable-dp-attention", "", plan.dp > 1),
-            ("--ep-size", plan.ep, plan.ep > 1),
-            ("--quantization", "fp8", on_load),
-            ("--kv-cache-dtype", "fp8_e4m3", small_cache),
-            ("--context-length", length, True),
-            ("--max-running-requests", sequences, True),
-            ("--mem-fraction-static", share, True),
-        ),
-        "trtllm": _line(
-            ["trtllm-serve", name],
-            ("--tp_size", plan.tp * plan.dp, plan.tp * plan.dp > 1),
-            ("--pp_size", plan.pp, plan.pp > 1),
-            ("--ep_size", plan.ep, plan.ep > 1),
-            ("--max_seq_len", length, True),
-            ("--max_batch_size", sequences, True),
-            ("--kv_cache_free_gpu_memory_fraction", share, True),
-        ),
-    }
-
-
-def _line(start: list[str], *options: tuple[str, Any, bool]) -> str:
-    words = [shlex.quote(word) for word in start]
-    for flag, value, wanted in options:
-        if wanted:
-            words.append(f"{flag} {value}" if value != "" else flag)
-    return " ".join(words)
-
-
-def folded(command: str, width: int = 76) -> list[str]:
-    """A command over several lines that can be copied as they are."""
-    words = command.replace(" --", "\n--").split("\n")
-    lines, line = [], f"  {words[0]}"
-    for word in words[1:]:
-        if len(line) + len(word) + 3 > width:
-            lines.append(f"{line} \\")
-            line = f"      {word}"
-        else:
-            line += f" {word}"
-    return [*lines, line]
-
-
-def _checkpoint(deployment: Deployment) -> str:
-    """What the weights must be stored as, where the engine does not make it on load."""
-    weights = deployment.run.precision.weights
-    stored = deployment.model.precision.weights
-    if weights == stored or not weights.quantized or weights.id in _ON_LOAD:
-        return ""
-    kind = _CHECKPOINT.get(weights.id.partition("-")[0], weights.id)
-    return f"takes a checkpoint in {kind} format"

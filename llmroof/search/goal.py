@@ -13,7 +13,7 @@ from llmroof.resolve import DEFAULTS, whole
 
 OBJECTIVES: Final = ("cost", "throughput", "latency", "energy")
 #: what ends the growth of the load on a replica
-LIMITS: Final = ("slo_ttft", "slo_tpot", "memory", "max_num_seqs", "hardware", "replicas", "load")
+LIMITS: Final = ("slo_ttft", "slo_tpot", "memory", "max_num_seqs", "hardware")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,17 @@ class Goal:
 class Option:
     """One deployment that meets the goal: `replicas` of it, each under `estimate`'s load.
 
-    `limited_by` (one of LIMITS) is what ends the growth of the load; `score` is what the
-    objective minimises.
+    `limited_by` (one of LIMITS) is what ends the growth of a replica's load: `most` requests
+    in flight and `most_per_s` finished are the largest within the targets. `score` is what
+    the objective minimises.
     """
 
     estimate: Estimate
     replicas: int
     limited_by: str
     score: float
+    most: float
+    most_per_s: float
 
     @property
     def num_gpus(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from llmroof.engine.deployment import Deployment
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.loaded import estimate_load, served
+from llmroof.engine.service import ServingEstimate
 from llmroof.engine.serving import Load, kv_slots, queue_share, serve
 from llmroof.errors import LlmroofError
 from llmroof.search.goal import Goal
@@ -28,7 +29,7 @@ class Point:
     excess: float
     concurrency: float
     replicas: int
-    limited_by: str
+    limited_by: str = ""
     reasons: tuple[str, ...] = ()
 
 
@@ -42,7 +43,7 @@ def bounds(one: Candidate, goal: Goal, question: Question) -> tuple[float, float
     """
     deployment = one.deployment
     rules, dp = deployment.rules, deployment.run.plan.dp
-    beta = queue_share(_load(goal), rules)
+    beta = queue_share(load_of(goal), rules)
     others = (question.running - 1) * one.chunks / goal.output_len
     kappa = (1 - beta) * others / deployment.run.plan.pp
     if rules.mixes_prefill:
@@ -91,22 +92,20 @@ def _score(deployment: Deployment, goal: Goal, rate: Any, e2e: Any, replicas: An
 def judge(one: Candidate, goal: Goal, question: Question) -> Point:
     """The candidate at its best load, worked out; or by how much it misses the goal."""
     deployment = one.deployment
-    load = _load(goal)
+    load = load_of(goal)
     try:
-        most = _room(deployment, load)
-        grid = question.running[question.running <= most]
-        if not grid.size:
-            return Point(math.inf, math.inf, 1.0, 1, "memory", ("no room for a sequence",))
-        grid = np.append(grid[grid < most], most) * deployment.run.plan.dp
-        curve = _curve(deployment, load, grid)
+        grid, curve = closed_curve(deployment, load, question)
     except LlmroofError as error:
         return Point(math.inf, math.inf, 1.0, 1, "hardware", (str(error),))
+    if not grid.size:
+        return Point(math.inf, math.inf, 1.0, 1, "memory", ("no room for a sequence",))
     if goal.request_rate is not None:
         return _fleet_of_rate(deployment, goal, load, grid, curve)
     return _fleet(deployment, goal, grid, curve)
 
 
-def _load(goal: Goal) -> Load:
+def load_of(goal: Goal) -> Load:
+    """The requests of a goal, as a closed load."""
     return Load(goal.input_len, goal.output_len, prefix_hit_rate=goal.prefix_hit_rate)
 
 
@@ -125,25 +124,39 @@ class Curve:
     rate: Any
 
 
+def closed_curve(deployment: Deployment, load: Load, question: Question) -> tuple[Any, Curve]:
+    """(requests in flight, figures) from one per rank to a full cache; empty without room.
+
+    Raises LlmroofError where the device cannot run it.
+    """
+    most = _room(deployment, load)
+    grid = question.running[question.running <= most]
+    if not grid.size:
+        return grid, Curve(grid, grid, grid, grid)
+    grid = np.append(grid[grid < most], most) * deployment.run.plan.dp
+    return grid, _curve(deployment, load, grid)
+
+
+def figures_of(serving: ServingEstimate, shape: tuple[int, ...]) -> Curve:
+    """The figures of an estimate as arrays of one shape."""
+    found = (serving.ttft, serving.tpot, serving.e2e_latency, serving.requests_per_s)
+    return Curve(*(np.broadcast_to(value, shape) for value in found))
+
+
 def _curve(deployment: Deployment, load: Load, grid: Any) -> Curve:
     at = replace(load, concurrency=grid)
     serving = served(at, serve(deployment, at), deployment.num_gpus)
-    shape = grid.shape
-    return Curve(
-        *(
-            np.broadcast_to(value, shape)
-            for value in (serving.ttft, serving.tpot, serving.e2e_latency, serving.requests_per_s)
-        )
-    )
+    return figures_of(serving, grid.shape)
 
 
-def _excess(goal: Goal, curve: Curve) -> Any:
+def excess_of(goal: Goal, curve: Curve) -> Any:
+    """The worst ratio of a figure to its target; above 1 it is missed."""
     return np.maximum(_over(curve.ttft, goal.slo_ttft), _over(curve.tpot, goal.slo_tpot))
 
 
 def _fleet(deployment: Deployment, goal: Goal, grid: Any, curve: Curve) -> Point:
     """Without a rate: the load with the best score; with requests in flight, enough replicas."""
-    excess = _excess(goal, curve)
+    excess = excess_of(goal, curve)
     good = excess <= 1
     replicas = np.ones_like(grid)
     if goal.concurrency is not None:
@@ -160,11 +173,11 @@ def _fleet(deployment: Deployment, goal: Goal, grid: Any, curve: Curve) -> Point
         0.0,
         float(grid[best]),
         count,
-        _limit(deployment, goal, grid, curve, best),
+        limit_of(deployment, goal, grid, curve, best),
     )
     if goal.concurrency is None:
         return point
-    return replace(point, concurrency=math.ceil(goal.concurrency / count), limited_by="load")
+    return replace(point, concurrency=math.ceil(goal.concurrency / count))
 
 
 def _fleet_of_rate(
@@ -177,14 +190,8 @@ def _fleet_of_rate(
     steps = np.arange(_ONE_BY_ONE, dtype=np.float64)
     counts = fewest + np.concatenate([steps, _ONE_BY_ONE * 1.25 ** steps[1:]]).round()
     at = estimate_load(deployment, replace(load, kind="poisson"), goal.request_rate / counts)
-    serving = at.serving
-    figures = Curve(
-        *(
-            np.broadcast_to(value, counts.shape)
-            for value in (serving.ttft, serving.tpot, serving.e2e_latency, serving.requests_per_s)
-        )
-    )
-    excess = _excess(goal, figures)
+    figures = figures_of(at.serving, counts.shape)
+    excess = excess_of(goal, figures)
     devices = counts * deployment.num_gpus
     good = (excess <= 1) & (devices <= goal.max_gpus)
     if not good.any():
@@ -192,16 +199,12 @@ def _fleet_of_rate(
         return _short(goal, counts * 0 + 1, figures, excess, devices, counts)
     score = np.where(good, _score(deployment, goal, figures.rate, figures.e2e, counts), math.inf)
     best = int(np.argmin(score))
-    one_less = best - 1 if best else None
-    limit = "load" if fewest == 1 and best == 0 else "replicas"
-    if one_less is not None:
-        limit = "slo_tpot" if _missed(goal.slo_tpot, figures.tpot[one_less]) else "slo_ttft"
-    return Point(
-        float(score[best]), 0.0, goal.request_rate / counts[best], int(counts[best]), limit
-    )
+    count = int(counts[best])
+    return Point(float(score[best]), 0.0, goal.request_rate / count, count)
 
 
-def _missed(target: float | None, value: float) -> bool:
+def missed(target: float | None, value: float) -> bool:
+    """True where there is a target and the value is above it."""
     return target is not None and value > target
 
 
@@ -214,19 +217,19 @@ def _short(goal: Goal, grid: Any, curve: Curve, excess: Any, devices: Any, repli
         ("slo_tpot", goal.slo_tpot, curve.tpot[least]),
         ("max_gpus", goal.max_gpus, devices[least]),
     ):
-        if _missed(target, value):
+        if missed(target, value):
             reasons.append(name)
     count = int(replicas[least])
     at = grid[least] if goal.request_rate is None else goal.request_rate / count
     return Point(math.inf, float(excess[least]), float(at), count, "", tuple(reasons))
 
 
-def _limit(deployment: Deployment, goal: Goal, grid: Any, curve: Curve, best: int) -> str:
+def limit_of(deployment: Deployment, goal: Goal, grid: Any, curve: Curve, best: int) -> str:
     """What keeps the load from growing beyond the chosen point."""
     if best + 1 < len(grid):
-        if _missed(goal.slo_ttft, curve.ttft[best + 1]):
+        if missed(goal.slo_ttft, curve.ttft[best + 1]):
             return "slo_ttft"
-        if _missed(goal.slo_tpot, curve.tpot[best + 1]):
+        if missed(goal.slo_tpot, curve.tpot[best + 1]):
             return "slo_tpot"
         return "hardware"
     per_rank = grid[best] / deployment.run.plan.dp
@@ -235,7 +238,7 @@ def _limit(deployment: Deployment, goal: Goal, grid: Any, curve: Curve, best: in
 
 def estimate_at(one: Candidate, point: Point, goal: Goal) -> Estimate:
     """One replica of the candidate at the load of the point. Raises LlmroofError."""
-    load = _load(goal)
+    load = load_of(goal)
     if goal.request_rate is not None:
         rate = point.concurrency
         return estimate_load(one.deployment, replace(load, kind="poisson"), rate)

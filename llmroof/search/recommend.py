@@ -21,6 +21,7 @@ from llmroof.models.model import Model
 from llmroof.operators import Plan
 from llmroof.resolve import DEFAULTS, deploy
 from llmroof.search.goal import Answer, Goal, Miss, Option, make_goal
+from llmroof.search.headroom import headroom
 from llmroof.search.judge import Point, bounds, estimate_at, judge
 from llmroof.search.space import PRECISIONS, Candidate, Question, candidates, deployments
 from llmroof.specs.catalog import HARDWARE
@@ -148,7 +149,7 @@ def _search(
     chosen = best_first(
         [score for score, _ in least], groups, lambda index: point(index).score, count
     )
-    options = tuple(_option(found[index], points[index], goal) for index in chosen)
+    options = tuple(_option(found[index], points[index], goal, question) for index in chosen)
     nearest = None
     if not options and found:
         index = best_first(
@@ -181,8 +182,16 @@ def best_first(
     return [index for _, index in sorted(best.values())][:count]
 
 
-def _option(one: Candidate, point: Point, goal: Goal) -> Option:
-    return Option(estimate_at(one, point, goal), point.replicas, point.limited_by, point.score)
+def _option(one: Candidate, point: Point, goal: Goal, question: Question) -> Option:
+    most = headroom(one, point, goal, question)
+    return Option(
+        estimate_at(one, point, goal),
+        point.replicas,
+        most.limited_by,
+        point.score,
+        most.concurrency,
+        most.requests_per_s,
+    )
 
 
 def _miss(one: Candidate, point: Point, goal: Goal) -> Miss | None:

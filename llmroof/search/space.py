@@ -29,7 +29,11 @@ _STAGES: Final = (1, 2, 4)
 #: a mean stage of a pipeline stands for all: the one with most room may have this much more
 _UNEVEN: Final = 1.05
 #: precisions tried when none is named, besides the one the model is stored in
-PRECISIONS: Final = ("fp8", "w4a16", "nvfp4")
+PRECISIONS: Final = ("fp8", "w4a16", "fp4")
+#: four-bit arithmetic by vendor: NVIDIA's own scales; others take those of the OCP
+#: standard (AMD serves MXFP4 on the MI355X: rocm.blogs.amd.com, "w4a6-quant-mm")
+_FOUR_BITS: Final = {"NVIDIA": {"precision": "nvfp4"}}
+_STANDARD: Final = {"precision": "mxfp4", "activations": "mxfp4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +120,18 @@ def deployments(
         seen: list[Any] = []
         for name in precisions:
             try:
-                deployment, _ = deploy(model=model, gpu=gpu, precision=name, **options)
+                deployment, _ = deploy(model=model, gpu=gpu, **{**_formats(gpu, name), **options})
             except (Unsupported, InputError):
                 continue
             formats = replace(deployment.run.precision, name="")
             if formats not in seen:
                 seen.append(formats)
                 yield deployment
+
+
+def _formats(gpu: Hardware, name: str | None) -> dict[str, str | None]:
+    """The options of a precision; `fp4` is what the vendor computes in four bits."""
+    return dict(_FOUR_BITS.get(gpu.vendor, _STANDARD)) if name == "fp4" else {"precision": name}
 
 
 def candidates(
