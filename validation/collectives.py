@@ -81,7 +81,7 @@ def predict(gpu: str, devices: int, size: np.ndarray) -> tuple[np.ndarray, np.nd
     floor = limit(one, hardware)
     model = deployment.time_model
     assert model is not None
-    return model(one, floor).total, floor.total
+    return model([one], [floor])[0].total, floor.total
 
 
 def tables(found: pd.DataFrame) -> str:

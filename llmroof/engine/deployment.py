@@ -91,7 +91,7 @@ class Deployment:
 
     @property
     def time_model(self) -> TimeModel | None:
-        """Operator and its limit -> times in a CUDA graph; None is the physical limit itself."""
+        """Operators and their limits -> times in a CUDA graph; None is the limit itself."""
         return self._model(self.rules.launch_scale)
 
     @property
@@ -103,8 +103,8 @@ class Deployment:
         calibration, hardware = self.calibration, self.hardware
         if calibration is None:
             return None
-        return lambda operator, floor: expected(
-            operator, floor, calibration, hardware, launch_scale
+        return lambda operators, floors: expected(
+            operators, floors, calibration, hardware, launch_scale
         )
 
 

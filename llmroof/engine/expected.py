@@ -7,6 +7,7 @@ A collective costs its start, a term per doubling of the devices, and its bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -23,25 +24,42 @@ BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32
 
 
 def expected(
+    operators: Sequence[Operator],
+    floors: Sequence[Times],
+    calibration: Calibration,
+    hardware: Hardware,
+    launch_scale: float = 1.0,
+) -> list[Times]:
+    """Times of operators over all their runs on one device, from their physical limits.
+
+    Kinds with a formula of their own take that (`silicon_times`), devices that were measured
+    their curves. Elementwise work also pays the traffic that a perfect fusion would avoid;
+    `launch_scale` is the engine's multiplier on launches. Shares are at most 1: no time
+    falls below the limit.
+    """
+    own: dict[int, Times] = kernel_times(
+        operators, floors, calibration.graph, hardware, launch_scale
+    )
+    pairs = list(zip(operators, floors, strict=True))
+    if hardware.measured is not None and hardware.fitted is None:
+        for at, pair in enumerate(pairs):
+            timed = measured_times(*pair, hardware.measured)
+            if timed is not None:
+                own[at] = timed
+    return [
+        own[at] if at in own else _shares(*pair, calibration, hardware, launch_scale)
+        for at, pair in enumerate(pairs)
+    ]
+
+
+def _shares(
     operator: Operator,
     floor: Times,
     calibration: Calibration,
     hardware: Hardware,
-    launch_scale: float = 1.0,
+    launch_scale: float,
 ) -> Times:
-    """Times of one operator over all its runs on one device, from its physical limit.
-
-    Kinds with a formula of their own take that (`silicon_times`). Elementwise work also
-    pays the traffic that a perfect fusion would avoid; `launch_scale` is the engine's
-    multiplier on launches. Shares are at most 1: no time falls below the limit.
-    """
-    if hardware.measured is not None and hardware.fitted is None:
-        timed = measured_times(operator, floor, hardware.measured)
-        if timed is not None:
-            return timed
-    own = kernel_times(operator, floor, calibration.graph, hardware, launch_scale)
-    if own is not None:
-        return own
+    """Times of an operator at the shares of the peaks that its kind reaches."""
     if operator.compute == "network":
         return _collective(operator, floor, calibration)
     fit = calibration.kind(operator.kind)

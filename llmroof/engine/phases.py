@@ -17,8 +17,8 @@ from llmroof.operators import Execution, Number, Operator, Step, tokens
 from llmroof.operators.collective import send
 from llmroof.specs.hardware import Hardware
 
-#: operator and its physical limit -> the times to expect
-TimeModel: TypeAlias = Callable[[Operator, Times], Times]
+#: operators and their physical limits -> the times to expect
+TimeModel: TypeAlias = Callable[[Sequence[Operator], Sequence[Times]], Sequence[Times]]
 #: kinds whose work depends on the context: summed last, so that on a mesh the sums of all
 #: others stay as narrow as the batch
 _READS_CONTEXT: Final = frozenset({"attention", "mla", "scan", "indexer"})
@@ -139,7 +139,7 @@ def run_pass(
     `time_model` it is the physical limit.
     """
     operators = (*_operators(model, steps, run, hardware), *_handover(model, steps, run, hardware))
-    costs = tuple(_cost(operator, hardware, time_model) for operator in operators)
+    costs = _costs(operators, hardware, time_model)
     narrow_first = sorted(costs, key=lambda cost: cost.operator.kind in _READS_CONTEXT)
     floor = add([cost.limit for cost in narrow_first])
     return Pass(
@@ -207,8 +207,8 @@ def slowest_stage(
     """The longest pipeline stage's share of the time of a pass; 1 without a pipeline."""
 
     def time(part: Model) -> Number:
-        operators = _operators(part, steps, run, hardware)
-        return total(_cost(op, hardware, time_model).times.total for op in operators)
+        operators = tuple(_operators(part, steps, run, hardware))
+        return total(cost.times.total for cost in _costs(operators, hardware, time_model))
 
     if run.plan.pp == 1:
         return 1.0
@@ -244,6 +244,9 @@ def _handover(
     )
 
 
-def _cost(operator: Operator, hardware: Hardware, time_model: TimeModel | None) -> OperatorCost:
-    floor = limit(operator, hardware)
-    return OperatorCost(operator, time_model(operator, floor) if time_model else floor, floor)
+def _costs(
+    operators: Sequence[Operator], hardware: Hardware, time_model: TimeModel | None
+) -> tuple[OperatorCost, ...]:
+    floors = [limit(operator, hardware) for operator in operators]
+    times = time_model(operators, floors) if time_model else floors
+    return tuple(map(OperatorCost, operators, times, floors))

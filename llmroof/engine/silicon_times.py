@@ -8,7 +8,7 @@ fitted formula predicts served models no better, latent attention worse (docs/va
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -71,41 +71,75 @@ def family(operator: Operator, graph: GraphKernels, hardware: Hardware) -> Famil
 
 
 def kernel_times(
-    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, launch_scale: float
-) -> Times | None:
-    """Times of an operator over all its runs, never below `floor`; None without a formula."""
-    own = family(operator, graph, hardware)
-    if own is None:
-        return None
-    timed = _experts if own.name == "MoE" else _gemm
-    return timed(operator, floor, graph, hardware, own.launch * launch_scale)
+    operators: Sequence[Operator],
+    floors: Sequence[Times],
+    graph: GraphKernels,
+    hardware: Hardware,
+    launch_scale: float,
+) -> dict[int, Times]:
+    """Times over all runs, never below their floors, of the operators that have a formula.
+
+    By place among `operators`. Matrix products of one kind are timed side by side, in one
+    call where their sizes are plain numbers: a call costs more than its arithmetic.
+    """
+    own = {at: family(operator, graph, hardware) for at, operator in enumerate(operators)}
+    alike: dict[tuple[str, int], list[int]] = {}
+    ones: dict[int, Number] = {}
+    for at, found in own.items():
+        if found is not None and found.name == "MoE":
+            ones[at] = _experts(operators[at], graph, hardware)
+        elif found is not None:
+            plain = np.ndim(operators[at].shape["m"]) == 0
+            alike.setdefault((operators[at].compute, -1 if plain else at), []).append(at)
+    for places in alike.values():
+        times = _products([operators[at] for at in places], graph, hardware)
+        ones |= zip(places, times, strict=True)
+    return {
+        at: _times(
+            operators[at],
+            floors[at],
+            graph.families[found.name],
+            ones[at],
+            found.launch * launch_scale,
+        )
+        for at, found in own.items()
+        if found is not None
+    }
 
 
-def _gemm(
-    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, launch: float
-) -> Times:
-    """A matrix product, and for formats below 16 bits the quantizing of its input."""
-    name, activation = _GEMM[operator.compute]
-    fit, shape = graph.families[name], operator.shape
-    seen = silicon(hardware, operator.compute)
-    m, n, k = shape["m"], shape["n"], shape["k"]
-    weight = operator.weight_bytes / (n * k)
+def _products(
+    operators: Sequence[Operator], graph: GraphKernels, hardware: Hardware
+) -> Sequence[Number]:
+    """Seconds of a run of each matrix product; formats below 16 bits quantize their input first.
+
+    One of any size, or several of plain sizes [products].
+    """
+    name, activation = _GEMM[operators[0].compute]
+    fit, seen = graph.families[name], silicon(hardware, operators[0].compute)
+    shapes = [(one.shape["m"], one.shape["n"], one.shape["k"]) for one in operators]
+    weights = [one.weight_bytes / (n * k) for one, (_, n, k) in zip(operators, shapes, strict=True)]
+    if len(operators) > 1:
+        m, n, k = np.array(shapes, dtype=np.float64).T
+        weight: Number = np.array(weights, dtype=np.float64)
+    else:
+        (m, n, k), weight = shapes[0], weights[0]
     one = kernels.gemm(seen, fit, m=m, n=n, k=k, weight=weight, activation=activation, steady=True)
     if "quantize" in fit:
         one = one + kernels.quantize(seen, fit, m=m, k=k)
-    return _times(operator, floor, fit, one, launch)
+    return [*np.asarray(one)] if len(operators) > 1 else [one]
 
 
-def _experts(
-    operator: Operator, floor: Times, graph: GraphKernels, hardware: Hardware, launch: float
-) -> Times:
-    """One of the two grouped products of a fused kernel, with half of what it moves around."""
+def _experts(operator: Operator, graph: GraphKernels, hardware: Hardware) -> Number:
+    """Seconds of a run of one of the two grouped products of a fused kernel.
+
+    Each has half of what the kernel moves around.
+    """
     fit, shape = graph.families["MoE"], operator.shape
     inter = shape["inter"] / shape["tp"]
     matrices = operator.flop / (2.0 * shape["rows"] * shape["hidden"] * inter)
     weight = operator.weight_bytes / (shape["touched"] * matrices * shape["hidden"] * inter)
     halved = {**fit, "permute": fit["permute"] / 2, "local": fit["local"] / 2}
-    one = kernels.moe(
+    return kernels.moe(
         silicon(hardware, operator.compute),
         halved,
         rows=shape["tokens"] * shape["top_k"],
@@ -117,7 +151,6 @@ def _experts(
         weight=weight,
         activation=_GEMM[operator.compute][1],
     )
-    return _times(operator, floor, fit, one, launch)
 
 
 def _times(
