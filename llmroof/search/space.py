@@ -120,7 +120,7 @@ def deployments(
         seen: list[Any] = []
         for name in precisions:
             try:
-                deployment, _ = deploy(model=model, gpu=gpu, **{**_formats(gpu, name), **options})
+                deployment, _ = deploy(model=model, gpu=gpu, **{**formats_of(gpu, name), **options})
             except (Unsupported, InputError):
                 continue
             formats = replace(deployment.run.precision, name="")
@@ -129,7 +129,7 @@ def deployments(
                 yield deployment
 
 
-def _formats(gpu: Hardware, name: str | None) -> dict[str, str | None]:
+def formats_of(gpu: Hardware, name: str | None) -> dict[str, str | None]:
     """The options of a precision; `fp4` is what the vendor computes in four bits."""
     return dict(_FOUR_BITS.get(gpu.vendor, _STANDARD)) if name == "fp4" else {"precision": name}
 
