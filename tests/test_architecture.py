@@ -27,6 +27,7 @@ LAYERS = (
     ("figures",),
     ("search",),
     ("evidence",),
+    ("measure",),
     ("regression",),
     ("render",),
     ("report",),

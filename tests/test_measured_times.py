@@ -17,7 +17,7 @@ from llmroof.operators import Operator
 from llmroof.specs.hardware import Hardware, load_hardware
 from llmroof.specs.measured import Curve, Measured, Surface
 
-SURFACE = Surface((1.0, 100.0), (100.0, 10000.0), ((1e9, 1e11), (2e9, 2e11)))
+SURFACE = Surface((1.0, 100.0), (10.0,), (10.0, 1000.0), (((1e9, 1e11), (2e9, 2e11)),))
 CURVE = Curve((1000.0, 100000.0), (1e6, 1e8))
 MEASURED = Measured(
     "2026-11-22",
@@ -40,7 +40,7 @@ measured:
   spread: 0.02
   launch: 2 us
   gemm:
-    bf16: {rows: [1, 16], weights: [1000000], rates: [[5 GFLOP/s, 50 GFLOP/s]]}
+    bf16: {rows: [1, 16], inputs: [100], outputs: [50], rates: [[[5 GFLOP/s, 50 GFLOP/s]]]}
 sources: [{of: [memory, compute], title: measured here}]
 """
 
@@ -58,15 +58,15 @@ def gemm(rows: float, outputs: float, inputs: float, **changes: object) -> Opera
 
 
 def test_products_at_the_points_and_between_them() -> None:
-    assert product_time(SURFACE, 1.0, 100.0) == pytest.approx(200 / 1e9)
-    assert product_time(SURFACE, 100.0, 10000.0) == pytest.approx(2e6 / 2e11)
-    # halfway in the logarithms of both axes: sqrt(1·100) rows, sqrt(100·10000) weights
+    assert product_time(SURFACE, 1.0, 10.0, 10.0) == pytest.approx(200 / 1e9)
+    assert product_time(SURFACE, 100.0, 10.0, 1000.0) == pytest.approx(2e6 / 2e11)
+    # halfway in the logarithms of two axes: sqrt(1·100) rows, sqrt(10·1000) outputs
     middle = (1e9 * 1e11 * 2e9 * 2e11) ** 0.25
-    assert product_time(SURFACE, 10.0, 1000.0) == pytest.approx(2 * 10 * 1000 / middle)
+    assert product_time(SURFACE, 10.0, 10.0, 100.0) == pytest.approx(2 * 10 * 1000 / middle)
 
 
 def test_beyond_the_ends_rates_stay_above_and_times_below() -> None:
-    assert product_time(SURFACE, 1000.0, 100.0) == pytest.approx(2e5 / 1e11)
+    assert product_time(SURFACE, 1000.0, 10.0, 10.0) == pytest.approx(2e5 / 1e11)
     assert curve_time(CURVE, 1e7) == pytest.approx(1e7 / 1e8)
     assert curve_time(CURVE, 1.0) == curve_time(CURVE, 1000.0) == pytest.approx(1e-3)
 
@@ -99,8 +99,8 @@ def test_what_was_not_timed_keeps_the_shares() -> None:
 
 
 def test_an_estimate_takes_the_curves_and_the_limit_does_not() -> None:
-    slow = {"bf16": Surface((1.0,), (1.0,), ((1e6,),))}
-    fast = {"bf16": Surface((1.0,), (1.0,), ((1e9,),))}
+    slow = {"bf16": Surface((1.0,), (1.0,), (1.0,), (((1e6,),),))}
+    fast = {"bf16": Surface((1.0,), (1.0,), (1.0,), (((1e9,),),))}
     asked = {"model": dense(), "precision": "bf16", "input_len": 16, "output_len": 2}
     times = [
         float(estimate(gpu=machine(gemm=surface, small={}, decode={}), **asked).serving.tpot)
@@ -133,15 +133,16 @@ def test_a_profile_is_read_from_its_file(tmp_path: Path) -> None:
     found = load_hardware(str(path)).measured
     assert found is not None
     assert found.launch == pytest.approx(2e-6)
-    assert found.gemm["bf16"].rates == ((5e9, 5e10),)
+    assert found.gemm["bf16"].rates == (((5e9, 5e10),),)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("rows: [1, 16]", "rows: [16, 1]", "rows must rise from above zero"),
-        ("rows: [1, 16]", "rows: [1, 2, 4]", "each of rates must have 3 values"),
-        ("weights: [1000000]", "weights: [1, 2]", "rates must have 2 values"),
+        ("rows: [1, 16]", "rows: [1, 2, 4]", "each line of rates must have 3 values"),
+        ("inputs: [100]", "inputs: [1, 2]", "rates must have 2 values"),
+        ("outputs: [50]", "outputs: [1, 2]", "each of rates must have 2 values"),
         ("bf16: {rows", "bf61: {rows", "measured.gemm.bf61: unknown key"),
         ("spread: 0.02", "spread: 2 %", "measured.spread: must be a number"),
     ],

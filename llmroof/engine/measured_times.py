@@ -51,7 +51,7 @@ def _seconds(operator: Operator, measured: Measured) -> Number | None:
         return None
     if kind == "gemm" and compute in measured.gemm:
         shape = operator.shape
-        return product_time(measured.gemm[compute], shape["m"], shape["n"] * shape["k"])
+        return product_time(measured.gemm[compute], shape["m"], shape["k"], shape["n"])
     if kind == "moe":
         return _experts(operator, measured)
     if kind == "attention" and compute in measured.prefill and compute in measured.decode:
@@ -61,9 +61,9 @@ def _seconds(operator: Operator, measured: Measured) -> Number | None:
     return None
 
 
-def product_time(surface: Surface, rows: Number, weights: Number) -> Number:
-    """Seconds of a product of `rows` vectors and a matrix of `weights` elements."""
-    return 2.0 * rows * weights / _surface_rate(surface, rows, weights)
+def product_time(surface: Surface, rows: Number, inputs: Number, outputs: Number) -> Number:
+    """Seconds of `rows` vectors times a matrix [inputs, outputs]."""
+    return 2.0 * rows * inputs * outputs / _surface_rate(surface, rows, inputs, outputs)
 
 
 def curve_time(curve: Curve, size: Number) -> Number:
@@ -76,14 +76,20 @@ def _rate(at: tuple[float, ...], rates: tuple[float, ...], size: Number) -> Numb
     return np.exp(np.interp(np.log(size), np.log(at), np.log(rates)))
 
 
-def _surface_rate(surface: Surface, rows: Number, weights: Number) -> Number:
-    """FLOP/s between the timed sizes: bilinear in logarithms, each matrix with its hat."""
-    place, sizes = np.log(weights), np.log(surface.weights)
+def _surface_rate(surface: Surface, rows: Number, inputs: Number, outputs: Number) -> Number:
+    """FLOP/s between the timed sizes: linear in the logarithms of all three."""
+    deep, wide = _hats(surface.inputs, inputs), _hats(surface.outputs, outputs)
     found: Number = 0.0
-    for index, rates in enumerate(surface.rates):
-        hat = np.interp(place, sizes, np.eye(len(sizes))[index])
-        found = found + hat * np.log(_rate(surface.rows, rates, rows))
+    for depth, lines in zip(deep, surface.rates, strict=True):
+        for width, rates in zip(wide, lines, strict=True):
+            found = found + depth * width * np.log(_rate(surface.rows, rates, rows))
     return np.exp(found)
+
+
+def _hats(axis: tuple[float, ...], value: Number) -> list[Number]:
+    """Weights of the points of an axis in the linear interpolation at a value; they add to 1."""
+    each, at = np.eye(len(axis)), np.log(value)
+    return [np.interp(at, np.log(axis), line) for line in each]
 
 
 def _experts(operator: Operator, measured: Measured) -> Number | None:
@@ -91,10 +97,11 @@ def _experts(operator: Operator, measured: Measured) -> Number | None:
     surfaces = measured.grouped or measured.gemm
     if operator.compute not in surfaces:
         return None
-    shape = operator.shape
-    weights = operator.flop / (2.0 * shape["rows"])
+    shape, outputs = operator.shape, operator.shape["n"]
+    inputs = operator.flop / (2.0 * shape["rows"] * outputs)
     rows = shape["rows"] / shape["touched"]
-    return shape["touched"] * product_time(surfaces[operator.compute], rows, weights)
+    one = product_time(surfaces[operator.compute], rows, inputs, outputs)
+    return shape["touched"] * one
 
 
 def _attention(operator: Operator, measured: Measured) -> Number:

@@ -48,17 +48,25 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """FLOP/s of matrix products: `rates[i][j]` with `weights[i]` elements at `rows[j]` rows."""
+    """FLOP/s of products: `rates[i][o][r]` for a matrix of `inputs[i]` x `outputs[o]`.
+
+    The vectors that it multiplies are `rows[r]`.
+    """
 
     rows: tuple[float, ...]
-    weights: tuple[float, ...]
-    rates: tuple[tuple[float, ...], ...]
+    inputs: tuple[float, ...]
+    outputs: tuple[float, ...]
+    rates: tuple[tuple[tuple[float, ...], ...], ...]
 
     def fault(self) -> str:
         """What keeps the surface from being one; "" for nothing."""
-        axes = _axis_fault("rows", self.rows) or _axis_fault("weights", self.weights)
-        lines = (_length_fault("each of rates", line, self.rows) for line in self.rates)
-        return axes or _length_fault("rates", self.rates, self.weights) or "".join(lines)
+        axes = ("rows", "inputs", "outputs")
+        found = [_axis_fault(name, getattr(self, name)) for name in axes]
+        found.append(_length_fault("rates", self.rates, self.inputs))
+        for lines in self.rates:
+            found.append(_length_fault("each of rates", lines, self.outputs))
+            found += [_length_fault("each line of rates", line, self.rows) for line in lines]
+        return next((fault for fault in found if fault), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +161,10 @@ def _curve(unit: str) -> Table:
 _SURFACE: Final = _Shaped(
     {
         "rows": Field(ListOf(Number(0.0)), "rows of the input, rising", required=True),
-        "weights": Field(ListOf(Number(0.0)), "elements of the matrix, rising", required=True),
+        "inputs": Field(ListOf(Number(0.0)), "inputs of the matrix, rising", required=True),
+        "outputs": Field(ListOf(Number(0.0)), "outputs of the matrix, rising", required=True),
         "rates": Field(
-            ListOf(ListOf(Quantity("FLOP/s"))), "per matrix, at each number of rows", required=True
+            ListOf(ListOf(ListOf(Quantity("FLOP/s")))), "by inputs, outputs, rows", required=True
         ),
     },
     lambda v: Surface(**v),

@@ -1,0 +1,1 @@
+"""Measurements on this machine: its profile, and whole models with random weights."""
