@@ -118,6 +118,9 @@ def test_unknown_lengths_are_refused(text: str) -> None:
         ("model,hardware,input_len,output_len\n", "'concurrency' or 'batch'"),
         ("hardware,input_len,output_len,batch\n", "column 'model'"),
         (f"{HEAD}\na,b,c,,,,x,1,1,,,\n", ":2: concurrency: 'x' is not a number"),
+        (f"{HEAD}\na,b,c,,,,1,1,1,,inf,\n", ":2: ttft_s: 'inf' is not a number"),
+        (f"{HEAD}\na,b,c,,,,1,1,1,,,0\n", ":2: tpot_s: what was measured is above zero"),
+        (f"{HEAD}\na,b,c,,,,1,1,1,,-1,\n", ":2: ttft_s: what was measured is above zero"),
     ],
 )
 def test_faults_of_a_file_are_named(tmp_path: Path, content: str, said: str) -> None:

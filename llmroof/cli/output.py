@@ -91,6 +91,12 @@ def check_writable(path: Path, *, force: bool) -> None:
         raise InputError(f"cannot write '{str(path)[:200]}': {reason}") from None
 
 
+def check_chart(path: str | None, *, force: bool) -> None:
+    """As `check_writable`, for a chart that may not be asked for."""
+    if path is not None:
+        check_writable(Path(path), force=force)
+
+
 def write_file(path: Path, data: bytes, *, force: bool) -> None:
     """Write `data` to `path` whole or not at all; InputError says why not."""
     import tempfile  # 20 ms that only a file needs

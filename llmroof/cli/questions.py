@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from llmroof.cli.types import Decimals, Numbers, Rate, SpecName
+from llmroof.cli.types import COUNT, Decimals, Numbers, Rate, SpecName
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -174,7 +174,7 @@ QUESTION: Final = {
     ),
     "max_num_batched_tokens": _option(
         "--max-num-batched-tokens",
-        type=click.IntRange(min=1),
+        type=COUNT,
         metavar="N",
         help="Prompt tokens worked on in one step.  [default: the engine's]",
     ),
@@ -218,7 +218,7 @@ SERVING: Final = {
     ),
     "chunked_prefill": _option(
         "--chunked-prefill",
-        type=click.IntRange(min=1),
+        type=COUNT,
         metavar="N",
         help="Prefill a static batch in passes of N tokens.",
     ),

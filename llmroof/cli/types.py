@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-from llmroof.ranges import parse_decimals, parse_numbers
+from llmroof.ranges import MAX_VALUE, parse_decimals, parse_numbers
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -60,6 +60,26 @@ class Rate(_ParamType):
             return units.parse(str(value), "B/s")
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+#: a count that has no bound of its own
+COUNT: Final = click.IntRange(min=1, max=MAX_VALUE)
+#: what charts are written as
+CHARTS: Final = (".png", ".svg", ".pdf")
+
+
+class ChartFile(_ParamType):
+    """The file of a chart: its ending is one that charts have."""
+
+    name = "chart"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """The text as it is, before any work is done for it."""
+        if not str(value).lower().endswith(CHARTS):
+            self.fail(
+                f"a chart is written as {', '.join(CHARTS)}, not as '{value[-40:]}'", param, ctx
+            )
+        return str(value)
 
 
 class SpecName(_ParamType):

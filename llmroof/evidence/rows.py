@@ -78,12 +78,18 @@ def read_rows(path: Path) -> pd.DataFrame:
 def _numbers(column: pd.Series[str], path: Path, name: str) -> pd.Series[float]:
     import pandas as pd
 
-    numbers = pd.to_numeric(column.where(column.str.strip() != "", None), errors="coerce")
-    wrong = numbers.isna() & (column.str.strip() != "")
+    stated = column.str.strip() != ""
+    numbers = pd.to_numeric(column.where(stated, None), errors="coerce")
+    numbers = numbers.where(numbers.abs() < math.inf)
+    wrong = numbers.isna() & stated
     if wrong.any():
         line = wrong.tolist().index(True) + 2  # the header is line 1
         value = column[wrong].iloc[0][:40]
         raise InputError(f"{path}:{line}: {name}: '{value}' is not a number")
+    none = numbers <= 0
+    if name in METRICS and none.any():  # an error relative to nothing has no size
+        line = none.tolist().index(True) + 2
+        raise InputError(f"{path}:{line}: {name}: what was measured is above zero")
     return numbers.astype(float)
 
 

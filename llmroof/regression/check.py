@@ -29,6 +29,7 @@ from llmroof.regression.expectations import Bound, Judged, Measured, judge
 from llmroof.regression.scenarios import Point, Scenario, ScenarioFile, read_scenarios
 from llmroof.regression.tolerance import Tolerance
 from llmroof.search.where import Condition
+from llmroof.specs.catalog import HARDWARE, MODELS
 from llmroof.specs.hardware import load_hardware
 
 #: told after each point: (points done, points in all)
@@ -108,6 +109,8 @@ def check(
     measured rows in place of those that the file names.
     """
     file = read_scenarios(Path(path))
+    for catalog in (HARDWARE, MODELS):
+        catalog.files()  # a folder of specs that is not there is no fault of the scenarios
     before = _baseline(file, update)
     total = sum(scenario.size for scenario in file.scenarios)
     current: dict[str, dict[str, Value]] = {}

@@ -8,6 +8,7 @@ import click
 
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import DISAGGREGATED, QUESTION, SERVING, output, serving_question, single
+from llmroof.cli.types import ChartFile
 from llmroof.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ _SWITCHES: Final = ("disaggregated",)
 @click.command("compare", cls=Grouped)
 @click.argument("deployments", nargs=-1, required=True, metavar="DEPLOYMENT...")
 @serving_question
-@click.option("--plot", metavar="FILE", help="Memory of each as stacked bars: .png, .svg or .pdf.")
+@click.option(
+    "--plot",
+    type=ChartFile(),
+    metavar="FILE",
+    help="Memory of each as stacked bars: .png, .svg or .pdf.",
+)
 @output()
 def command(
     deployments: tuple[str, ...], asked: dict[str, Any], plot: str | None, target: Target
@@ -37,10 +43,12 @@ def command(
     llmroof compare h100,tp=4 h100,tp=2,disaggregated -c 64
     """
     from llmroof.cli.ask import ask
+    from llmroof.cli.output import check_chart
     from llmroof.search.compare import compare
 
     if len(deployments) < 2:
         raise click.UsageError("compare takes two or more deployments, such as h100 a100,tp=2")
+    check_chart(plot, force=target.force)
     question = single(asked, "compare")
     comparison = compare([ask(question | parse(text)) for text in deployments])
 
@@ -63,11 +71,9 @@ def command(
     if plot is not None:
         from pathlib import Path
 
-        from llmroof.cli.output import check_writable
         from llmroof.render.compare import labels
         from llmroof.render.plots import memory
 
-        check_writable(Path(plot), force=target.force)
         memory.draw(comparison.estimates, labels(comparison), Path(plot))
         click.echo(f"wrote {plot}", err=True)
     return 0 if all(bool(one.fits) for one in comparison.estimates) else 1

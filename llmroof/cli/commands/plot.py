@@ -10,6 +10,7 @@ import click
 
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import question
+from llmroof.cli.types import ChartFile
 
 if TYPE_CHECKING:
     from llmroof.engine.estimate import Estimate
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 @click.command("plot", cls=Grouped)
 @question
 @click.option(
-    "--output", "-o", required=True, metavar="FILE", help="Chart to write: .png, .svg or .pdf."
+    "--output",
+    "-o",
+    required=True,
+    type=ChartFile(),
+    metavar="FILE",
+    help="Chart to write: .png, .svg or .pdf.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the chart if it exists.")
 def command(asked: dict[str, Any], output: str, force: bool) -> None:

@@ -9,7 +9,7 @@ import click
 from llmroof.cli.axes import Names, SpecNames
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, specs_option
-from llmroof.cli.types import SpecName
+from llmroof.cli.types import COUNT, ChartFile, SpecName
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
@@ -19,12 +19,8 @@ _TARGET = click.FloatRange(min=0, min_open=True)
 
 @click.command("recommend", cls=Grouped)
 @click.option("--model", "-m", type=SpecName("model"), metavar="MODEL", help="Model to serve.")
-@click.option(
-    "--input-len", "--isl", type=click.IntRange(min=1), metavar="N", help="Prompt tokens."
-)
-@click.option(
-    "--output-len", "--osl", type=click.IntRange(min=1), metavar="N", help="Generated tokens."
-)
+@click.option("--input-len", "--isl", type=COUNT, metavar="N", help="Prompt tokens.")
+@click.option("--output-len", "--osl", type=COUNT, metavar="N", help="Generated tokens.")
 @click.option("--slo-ttft", type=_TARGET, metavar="SECONDS", help="Mean TTFT to stay below.")
 @click.option("--slo-tpot", type=_TARGET, metavar="SECONDS", help="Mean TPOT to stay below.")
 @click.option(
@@ -33,13 +29,13 @@ _TARGET = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--concurrency",
     "-c",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="N",
     help="Requests in flight to carry.",
 )
 @click.option(
     "--max-gpus",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=16,
     show_default=True,
     metavar="N",
@@ -61,12 +57,16 @@ _TARGET = click.FloatRange(min=0, min_open=True)
     help="Precisions to choose from.  [default: as stored, fp8, w4a16, nvfp4]",
 )  # fmt: skip
 @click.option("--kv-cache-dtype", metavar="FORMAT", help="Number format of the KV cache.")
-@click.option("--tp", "-tp", "--tensor-parallel-size", type=int, metavar="N", help="Only this tp.")
 @click.option(
-    "--pp", "-pp", "--pipeline-parallel-size", type=int, metavar="N", help="Only this pp."
+    "--tp", "-tp", "--tensor-parallel-size", type=COUNT, metavar="N", help="Only this tp."
 )
-@click.option("--dp", "-dp", "--data-parallel-size", type=int, metavar="N", help="Only this dp.")
-@click.option("--ep", "-ep", "--expert-parallel-size", type=int, metavar="N", help="Only this ep.")
+@click.option(
+    "--pp", "-pp", "--pipeline-parallel-size", type=COUNT, metavar="N", help="Only this pp."
+)
+@click.option("--dp", "-dp", "--data-parallel-size", type=COUNT, metavar="N", help="Only this dp.")
+@click.option(
+    "--ep", "-ep", "--expert-parallel-size", type=COUNT, metavar="N", help="Only this ep."
+)
 @click.option("--engine", metavar="NAME", help="Serving engine whose rules apply.")
 @click.option("--price", type=float, metavar="USD", help="USD per GPU-hour, of every GPU.")
 @click.option("--power", type=float, metavar="WATTS", help="Power of one GPU, of every GPU.")
@@ -76,20 +76,23 @@ _TARGET = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--gpu-memory-utilization", type=float, metavar="SHARE", help="Share of memory to use."
 )
-@click.option("--max-num-seqs", type=click.IntRange(min=1), metavar="N", help="Sequences at once.")
+@click.option("--max-num-seqs", type=COUNT, metavar="N", help="Sequences at once.")
 @click.option(
     "--max-num-batched-tokens",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="N",
     help="Prompt tokens a step.",
 )
 @click.option("--limit", is_flag=True, help="Judge by the physical limit.")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
+    "--count", type=COUNT, default=3, show_default=True, metavar="N",
     help="Options to show, the best of as many GPUs.",
 )  # fmt: skip
 @click.option(
-    "--plot", metavar="FILE", help="Cost against latency of the options: .png, .svg, .pdf."
+    "--plot",
+    type=ChartFile(),
+    metavar="FILE",
+    help="Cost against latency of the options: .png, .svg, .pdf.",
 )
 @specs_option
 @output()
@@ -100,8 +103,10 @@ def command(target: Target, plot: str | None, **asked: Any) -> int:
     fleet for a request rate, its cost, and the command to start it. Exit code 1 when
     nothing meets the targets; the answer is then the nearest miss and its reason.
     """
+    from llmroof.cli.output import check_chart
     from llmroof.search.recommend import recommend
 
+    check_chart(plot, force=target.force)
     given = {name: value for name, value in asked.items() if value is not None}
     answer = recommend(**given)
 
@@ -124,11 +129,9 @@ def command(target: Target, plot: str | None, **asked: Any) -> int:
     if plot is not None and answer.options:
         from pathlib import Path
 
-        from llmroof.cli.output import check_writable
         from llmroof.render.plots.frontier import draw
         from llmroof.render.recommend import recommend_rows
 
-        check_writable(Path(plot), force=target.force)
         draw(recommend_rows(answer), Path(plot), cost=True)
         click.echo(f"wrote {plot}", err=True)
     return 0 if answer.options else 1

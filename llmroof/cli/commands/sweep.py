@@ -10,6 +10,7 @@ import click
 from llmroof.cli.axes import axes_options
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.streaming import interrupted, progress, stoppable, stream
+from llmroof.cli.types import COUNT, ChartFile
 from llmroof.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
     metavar="CONDITION",
     help="Keep the points where this holds: 'tpot_s < 30 ms and fits and batch >= 8'.",
 )
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the best N by --by.")
+@click.option("--top", type=COUNT, metavar="N", help="Keep the best N by --by.")
 @click.option("--by", metavar="COLUMN", help="The column that --top ranks by.")
 @click.option(
     "--pareto",
@@ -39,7 +40,7 @@ _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 @click.option("--columns", metavar="A,B", help="Columns to write.  [default: all]")
 @click.option(
     "--start",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=2**53),
     default=0,
     metavar="N",
     help="Leave out the first N points.",
@@ -55,7 +56,9 @@ _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 @click.option(
     "--resume", is_flag=True, help="Go on with the -o FILE of the same sweep, interrupted."
 )
-@click.option("--plot", metavar="FILE", help="Chart of the kept points: .png, .svg or .pdf.")
+@click.option(
+    "--plot", type=ChartFile(), metavar="FILE", help="Chart of the kept points: .png, .svg or .pdf."
+)
 @click.option(
     "--chart",
     type=click.Choice(["frontier", "cost", "batch", "heat"]),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llmroof.cli.options import output
+from llmroof.cli.types import ChartFile
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("rows", type=click.Path(dir_okay=False))
 @click.option("--by", metavar="A,B", help="Sum up by these columns too: model,hardware.")
 @click.option("--limit", is_flag=True, help="Hold the physical limit against the measurements.")
-@click.option("--plot", metavar="FILE", help="Parity chart: .png, .svg or .pdf.")
+@click.option("--plot", type=ChartFile(), metavar="FILE", help="Parity chart: .png, .svg or .pdf.")
 @output()
 def command(rows: str, by: str | None, limit: bool, plot: str | None, target: Target) -> None:
     """Predict measured ROWS (a CSV) and say how far off the predictions are.
