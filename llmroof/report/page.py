@@ -16,7 +16,10 @@ from llmroof.render.record import Tree
 
 #: scripts in the order in which the page runs them; the first are the charting library
 VENDORED: Final = ("vendor/d3.min.js", "vendor/plot.min.js")
-OWN: Final = ("formulas.js", "words.js", "state.js", "charts.js", "downloads.js", "page.js")
+OWN: Final = (
+    *("formulas.js", "words.js", "state.js", "charts.js", "downloads.js", "dom.js"),
+    *("controls.js", "answer.js", "roofline.js", "panels.js", "page.js"),
+)
 #: what the page may do when a server gives it: ask that server
 LIVE: Final = ("live.js",)
 

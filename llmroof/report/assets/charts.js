@@ -142,7 +142,7 @@ function rooflineChart({ series, view, width, domain }) {
   }
   const inside = points.filter((p) => p.x >= x0 && p.x <= x1 && p.y >= y0 && p.y <= y1);
   marks.push(Plot.tip(inside, Plot.pointer({ x: "x", y: "y", title: "title", maxRadius: 40, ...tipLook() })));
-  return Plot.plot({
+  return finished({
     ...common(width, height, "Roofline: FLOP per second and GPU against FLOP per byte, both logarithmic. The table below holds its figures."),
     marginLeft: margin.left, marginRight: margin.right, marginTop: margin.top, marginBottom: margin.bottom,
     x: { type: "log", domain: domain.x, label: "arithmetic intensity: FLOP per byte of device memory", labelAnchor: "center", labelArrow: "none", ticks: logTicks(domain.x), tickFormat: plain },
@@ -170,6 +170,14 @@ function roofLabels(roofs, { memories, width, height, margin, domain }) {
   return placed;
 }
 
+/** One picture for a screen reader: its name on the whole, none on its parts. */
+function finished(options) {
+  const svg = Plot.plot(options);
+  svg.setAttribute("role", "img");
+  for (const part of svg.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
+  return svg;
+}
+
 function uniqueBy(items, key) {
   return [...new Map(items.map((item) => [key(item), item]).reverse()).values()].reverse();
 }
@@ -179,7 +187,7 @@ function breakdownChart({ rows, width }) {
   const c = inks(), top = legend(Object.entries(BOUND_COLORS).map(([name, color]) => [`${name}-bound`, color]), width - 130);
   const height = 27 * rows.length + 64 + 16 * top.lines, left = 14 + 7.1 * d3.max(rows, (row) => row.name.length);
   const right = d3.max(rows, (row) => row.time) || 1;
-  return Plot.plot({
+  return finished({
     ...common(width, height, "Time of each operator. The table below holds its figures."),
     marginLeft: left, marginRight: 104, marginTop: 12 + 16 * top.lines, marginBottom: 34,
     x: { domain: [0, right], label: "time of all runs", labelAnchor: "center", labelArrow: "none", ticks: Math.max(2, Math.min(5, Math.floor(width / 160))), tickFormat: (t) => (t ? show(t, "s", 2) : "0"), grid: true },
@@ -199,7 +207,7 @@ function memoryChart({ rows, capacity, width }) {
   const c = inks(), top = legend(MEMORY_PARTS.map(([, name, color]) => [name, color]), width - 100);
   const parts = rows.flatMap((row) => MEMORY_PARTS.map(([key, name, color]) => ({ ...row, part: name, color, bytes: row[key] })));
   const most = Math.max(capacity * 1.18, Math.min(d3.max(rows, (row) => row.total_bytes) * 1.02, capacity * 3));
-  return Plot.plot({
+  return finished({
     ...common(width, 40 * rows.length + 66 + 16 * top.lines, "Memory of one GPU under each plan. The table below holds its figures."),
     marginLeft: 92, marginRight: 16, marginTop: 26 + 16 * top.lines, marginBottom: 36,
     x: { domain: [0, most], label: "bytes per GPU", labelAnchor: "center", labelArrow: "none", ticks: Math.max(2, Math.min(6, Math.floor(width / 110))), tickFormat: (b) => (b ? show(b, "B", 3).replace(/\.0+(?= )/, "") : "0"), grid: true },
@@ -222,7 +230,7 @@ function frontierChart({ points, frontier, here, gpus, usd, width }) {
   const c = inks(), height = Math.max(320, Math.min(430, width * 0.8));
   const top = legend(gpus.map((gpu) => [gpu.label, gpuColor(gpu)]), width - 80);
   const x = "speed", y = usd ? "usd" : "rate";
-  return Plot.plot({
+  return finished({
     ...common(width, height, "Throughput or cost against speed for every deployment. The table below holds the frontier."),
     marginLeft: 58, marginRight: 18, marginTop: 30 + 16 * top.lines, marginBottom: 42,
     x: { type: "log", label: "tokens/s of one user (1/TPOT)", labelAnchor: "center", labelArrow: "none", tickFormat: plain, ticks: Math.max(3, Math.min(6, Math.floor(width / 90))), grid: true },

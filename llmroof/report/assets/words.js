@@ -5,7 +5,7 @@
 function fixed(x, digits) {
   const near = x.toFixed(digits), half = 2 * x * 10 ** digits;
   if (Math.abs(half - Math.round(half)) > 1e-6) return near;
-  const exact = Math.abs(x) < 1e15 ? x.toFixed(Math.min(100, digits + 55)) : near;
+  const exact = Math.abs(x) < 1e17 ? x.toFixed(Math.min(100, digits + 55)) : near;
   const tail = exact.slice(exact.indexOf(".") + 1 + digits);
   if (!exact.includes(".") || !/^50*$/.test(tail)) return near;
   const down = exact.slice(0, digits ? exact.indexOf(".") + 1 + digits : exact.indexOf("."));
