@@ -67,6 +67,21 @@ def _closed(estimate: Estimate) -> Any:
     return None if load is None or load.kind == "poisson" else load.concurrency
 
 
+def _workers(path: str) -> Getter:
+    """A field of the workers; None where prefill and decode share devices."""
+
+    def read(estimate: Estimate) -> Any:
+        workers = estimate.deployment.workers
+        return None if workers is None else attrgetter(path)(workers)
+
+    return read
+
+
+def _of_split(path: str) -> Getter:
+    """A field of a disaggregated answer; None where there is none."""
+    return lambda e: None if e.split is None else attrgetter(path)(e.split)
+
+
 def _power(estimate: Estimate) -> float | None:
     deployment = estimate.deployment
     return deployment.hardware.tdp if deployment.watts is None else deployment.watts
@@ -102,6 +117,11 @@ FIGURES: Final[Mapping[str, Mapping[str, Getter]]] = {
         "speculative_tokens": _guessed("tokens"),
         "acceptance_rate": _guessed("acceptance"),
         "draft_model": _draft,
+        "disaggregated": lambda e: e.deployment.workers is not None,
+        "prefill_workers": _workers("prefill"),
+        "decode_workers": _workers("decode"),
+        **{f"prefill_{name}": _workers(f"plan.{name}") for name in ("tp", "pp", "dp", "ep")},
+        "transfer_overlap": _workers("overlap"),
     },
     "model": {
         **_paths("deployment.model", "parameters", "active_parameters"),
@@ -128,7 +148,7 @@ FIGURES: Final[Mapping[str, Mapping[str, Getter]]] = {
         *("usd_per_hour", "usd_per_million_output_tokens", "usd_per_million_input_tokens"),
         "usd_per_million_total_tokens",
     ),
-    "energy": _paths("cost", "joule_per_output_token"),
+    "energy": _paths("cost", "joule_per_output_token", "watts"),
 }
 #: the steady state of a server under load: requests, and the parts of its TTFT
 STEADY: Final[Mapping[str, Getter]] = {
@@ -139,6 +159,23 @@ STEADY: Final[Mapping[str, Getter]] = {
     "interference_s": attrgetter("steady.interference"),
     "lag_s": attrgetter("steady.lag"),
     "memory_wait_s": attrgetter("steady.memory_wait"),
+    "transfer_s": attrgetter("steady.transfer"),
+}
+#: both sides of a disaggregated deployment and the link between them, in requests/s each
+SPLIT: Final[Mapping[str, Getter]] = {
+    "limited_by": _of_split("limited_by"),
+    "prefill_requests_per_s": _of_split("prefill_rate"),
+    "transfer_requests_per_s": _of_split("transfer_rate"),
+    "decode_requests_per_s": _of_split("decode_rate"),
+    "prefill_workers_per_decode_worker": _of_split("balance"),
+    "prefill_busy": _of_split("busy"),
+    "kv_cache_sent_bytes": _of_split("transfer.bytes"),
+    "kv_cache_sent_bytes_per_gpu": _of_split("transfer.device_bytes"),
+    "link": _of_split("transfer.link"),
+    "link_bytes_per_s": _of_split("transfer.bandwidth"),
+    "transfer_s": _of_split("transfer.time"),
+    "exposed_transfer_s": _of_split("transfer.exposed"),
+    "prefill_memory_bytes": _of_split("prefill_memory.total_bytes"),
 }
 
 
@@ -164,7 +201,7 @@ _BARE: Final = ("inputs", "memory", "serving", "cost", "energy")
 _LESS: Final = (
     *("_s", "_low", "_high", "_bytes", "_flop", "num_gpus", "power_watts"),
     *("per_million_output_tokens", "per_million_input_tokens", "per_million_total_tokens"),
-    *("usd_per_hour", "usd_per_gpu_hour", "joule_per_output_token"),
+    *("usd_per_hour", "usd_per_gpu_hour", "joule_per_output_token", "watts"),
 )
 _MORE: Final = ("tokens_per_s", "requests_per_s", "_per_gpu")
 
@@ -178,8 +215,13 @@ def tree(estimate: Estimate) -> dict[str, dict[str, Any]]:
 
 
 def parts(estimate: Estimate) -> dict[str, Mapping[str, Getter]]:
-    """The parts that this estimate has: `steady` only under a load."""
-    return {**FIGURES, **({} if estimate.steady is None else {"steady": STEADY})}
+    """The parts that this estimate has: `steady` under a load, `disaggregated` with workers."""
+    found = {**FIGURES}
+    if estimate.steady is not None:
+        found["steady"] = STEADY
+    if estimate.split is not None:
+        found["disaggregated"] = SPLIT
+    return found
 
 
 def flat_name(part: str, name: str) -> str:
@@ -192,7 +234,7 @@ def flat_name(part: str, name: str) -> str:
 #: column of a flat row -> how to read it
 COLUMNS: Final[Mapping[str, Getter]] = {
     flat_name(part, name): get
-    for part, figures in {**FIGURES, "steady": STEADY}.items()
+    for part, figures in {**FIGURES, "steady": STEADY, "disaggregated": SPLIT}.items()
     for name, get in figures.items()
 } | dict(SPANS)
 

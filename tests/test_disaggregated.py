@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llmroof
+from llmroof.cli.main import cli
 from llmroof.engine.disaggregated import SIDES, step_time
 from llmroof.engine.transfer import token_side, transfer
 from llmroof.errors import InputError, Overloaded, Unsupported
@@ -210,8 +213,8 @@ def test_all_requests_are_somewhere(shape: dict[str, Any], at_once: int) -> None
     assert steady.ttft == pytest.approx(parts, rel=1e-12)
     assert 0 < found.split.busy <= 1
     for phase in (found.prefill, found.decode):
-        assert 0 < phase.mfu <= 1
-        assert 0 < phase.mbu <= 1
+        assert 0 < phase.mfu <= 1 + 1e-12
+        assert 0 < phase.mbu <= 1 + 1e-12
 
 
 @settings(max_examples=15)
@@ -328,3 +331,91 @@ def test_cost_is_shared_by_devices() -> None:
 def test_transfer_of_no_tokens_is_only_its_start() -> None:
     deployment = ask(batch=1).deployment
     assert transfer(deployment, 0.0, 1.0, 1.0).time == pytest.approx(0.38e-3)
+
+
+# command line
+
+
+def run(*args: str) -> Any:
+    return CliRunner().invoke(cli, list(args))
+
+
+def test_the_page_tells_the_link_both_sides_and_the_ratio() -> None:
+    result = run(
+        "estimate", "--gpu", "h100", "-c", "64", "--disaggregated", "--decode-workers", "2"
+    )
+    assert result.exit_code == 0
+    text = " ".join(result.stdout.split())
+    assert "on 3 × NVIDIA H100 SXM5 80 GB (1 prefill worker of 1 GPU, 2 decode workers" in text
+    assert "134 MB of KV cache per GPU and prompt over the scale-up link at 450 GB/s" in text
+    assert "the prefill workers would be first to hold the others up" in text
+    assert "best ratio of workers at this load: 3 prefill to 8 decode" in text
+    assert "which no prefill disturbs" in text
+
+
+def test_json_holds_both_sides() -> None:
+    asked = "estimate --gpu h100 --tp 2 --prefill-tp 1 --prefill-workers 3 -b 8 --disaggregated"
+    found = json.loads(run(*asked.split(), "--format", "json").stdout)
+    inputs, sides = found["inputs"], found["disaggregated"]
+    assert (inputs["num_gpus"], inputs["tp"], inputs["prefill_tp"]) == (5, 2, 1)
+    assert (inputs["prefill_workers"], inputs["decode_workers"]) == (3, 1)
+    assert inputs["disaggregated"] is True
+    rates = [sides[f"{side}_requests_per_s"] for side in SIDES]
+    assert found["serving"]["requests_per_s"] == pytest.approx(min(rates))
+    assert any("450 GB/s" in line["text"] for line in found["basis"])
+
+
+def test_a_rate_beyond_capacity_exits_with_1() -> None:
+    result = run("estimate", "--gpu", "h100", "-r", "900", "--disaggregated")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: 900 requests/s are more than the deployment can finish")
+    assert "set by the prefill workers" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_explain_derives_transfer_and_pace() -> None:
+    asked = "explain --gpu h100 -b 8 --disaggregated --decode-workers 2 --section serving"
+    text = " ".join(run(*asked.split()).stdout.split())
+    assert "8 prompts on a prefill worker, 4 sequences on a decode worker" in text
+    assert "0.38 ms" in text or "380 us" in text
+    assert "requests/s = min(prefill, transfer, decode)" in text
+
+
+def test_derivations_can_be_done_again() -> None:
+    """Every formula of the explanation, evaluated, gives its result."""
+    import math
+
+    from llmroof.render.explain import steps
+
+    found = ask(batch=9, prefill_workers=2, decode_workers=3, prefill_tp=2)
+    for step in steps(found):
+        names = {name: quantity.value for name, quantity in step.inputs.items()}
+        names |= {"max": max, "min": min, "ceil": math.ceil, "floor": math.floor}
+        value = eval(step.formula, {"__builtins__": {}}, names)
+        assert value == pytest.approx(step.result.value, rel=1e-9), step.name
+
+
+def test_sweep_and_compare_and_advise_know_workers() -> None:
+    asked = "sweep --gpu h100 --tp 1 --disaggregated --prefill-workers 1,2 --decode-workers 1,3"
+    columns = "num_gpus,ttft_s,disaggregated_limited_by"
+    sweep = run(*asked.split(), *f"-c 8,64 --columns {columns} --format csv".split())
+    assert sweep.exit_code == 0, sweep.output
+    lines = sweep.stdout.splitlines()
+    assert lines[0] == columns
+    assert [line.split(",")[0] for line in lines[1:]] == ["2", "2", "4", "4", "3", "3", "5", "5"]
+    alone = ask(concurrency=64, input_len=1024, prefill_workers=2, decode_workers=1)
+    assert float(lines[6].split(",")[1]) == alone.serving.ttft
+    compare = run(*["compare", "h100,tp=2", "h100,tp=1,disaggregated", "-c", "32"])
+    assert compare.exit_code == 0, compare.output
+    assert "disaggregated" in compare.stdout
+    advice = json.loads(run(*["advise", "--gpu", "h100", "-c", "32", "--format", "json"]).stdout)
+    assert any("--disaggregated" in lever["flags"] for lever in advice["levers"])
+
+
+def test_a_lever_command_can_be_typed() -> None:
+    """The flags of the lever are options of `estimate` and give the lever's figures."""
+    advice = json.loads(run(*["advise", "--gpu", "h100", "-c", "32", "--format", "json"]).stdout)
+    lever = next(one for one in advice["levers"] if "--disaggregated" in one["flags"])
+    typed = ["estimate", "--gpu", "h100", "--tp", "1", *lever["flags"].split()]
+    again = json.loads(run(*typed, "--format", "json").stdout)
+    assert again["serving"]["tpot_s"] == pytest.approx(lever["serving"]["tpot_s"])

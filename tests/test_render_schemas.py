@@ -28,15 +28,26 @@ OUTPUTS: dict[str, list[str]] = {
         "estimate --gpu h100 -r 2.5 --prefix-hit-rate 0.3",
         "estimate --gpu h100 -b 4 --speculative-tokens 3 --acceptance-rate 0.7"
         " --draft-model llama-3.2-1b",
+        "estimate --gpu h100 -b 4 --disaggregated",
+        "estimate --gpu h100 -c 64 --disaggregated --prefill-workers 2 --decode-workers 9",
+        "estimate --gpu h100 -r 3 --disaggregated --transfer-bandwidth 50GB/s",
     ],
-    "estimates": ["estimate --batch 1:64:x2 --isl 64,128"],
+    "estimates": [
+        "estimate --batch 1:64:x2 --isl 64,128",
+        "estimate --gpu h100 --batch 1:64:x2 --disaggregated",
+        "estimate --gpu h100 -c 1:64:x2 --disaggregated",
+    ],
     "validation": [
         f"validate {Path(__file__).resolve().parents[1] / 'docs' / 'measured-example.csv'}",
     ],
     "check": [f"check {ESTIMATES / 'scenarios.yaml'}"],
     "layers": ["layers --gpu a100 -b 4", "layers --model llama-3.1-70b --gpu h100 -tp 4"],
     "kv": ["kv --gpu a100", "kv --model mistral-7b --gpu l4 --kv-cache-dtype fp8"],
-    "explain": ["explain --gpu a100 -b 32", "explain --gpu h100 --precision fp8 --section model"],
+    "explain": [
+        "explain --gpu a100 -b 32",
+        "explain --gpu h100 --precision fp8 --section model",
+        "explain --gpu h100 -b 8 --disaggregated --decode-workers 2",
+    ],
     "sweep": ["sweep --gpu h100,a100 --batch 1:64:x2", "sweep --top 2 --by tpot_s -c 1,4"],
     "recommendation": [
         "recommend --gpu h100,l40s --slo-tpot 0.02",
@@ -44,7 +55,11 @@ OUTPUTS: dict[str, list[str]] = {
         "recommend --gpu h100,mi300x -r 20 --max-gpus 64",
     ],
     "advice": ["advise --gpu h100 -b 8", "advise --gpu a100 -c 16 --by cost"],
-    "comparison": ["compare h100 a100,tp=2 -b 8", "compare h100 l40s -c 16"],
+    "comparison": [
+        "compare h100 a100,tp=2 -b 8",
+        "compare h100 l40s -c 16",
+        "compare h100,tp=2 h100,disaggregated -c 16",
+    ],
     "model": ["models show llama-3.1-8b", "models show gpt2"],
     "model_list": ["models"],
     "hardware": ["gpus show a100", "gpus show mi300x", "gpus show t4"],

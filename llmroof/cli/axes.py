@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from llmroof.cli.options import specs_option
-from llmroof.cli.types import Decimals, Numbers, SpecName
+from llmroof.cli.types import Decimals, Numbers, Rate, SpecName
 from llmroof.errors import InputError
 from llmroof.ranges import parse_decimals, parse_numbers
 
@@ -86,6 +86,17 @@ _OPTIONS: Final[dict[str, tuple[tuple[str, ...], Any, str]]] = {
         "Chances that a drafted token is accepted.",
     ),
     "draft_model": (("--draft-model",), SpecNames("model"), "Models that draft."),
+    "prefill_workers": (
+        ("--prefill-workers",),
+        Numbers(),
+        "Workers that only prefill, of --disaggregated.",
+    ),
+    "decode_workers": (
+        ("--decode-workers",),
+        Numbers(),
+        "Workers that only decode, of --disaggregated.",
+    ),
+    "prefill_tp": (("--prefill-tp",), Numbers(), "Tensor parallel degrees of prefill workers."),
 }
 _SINGLE: Final = {
     "price": click.option("--price", type=float, metavar="USD", help="USD per GPU-hour."),
@@ -96,6 +107,15 @@ _SINGLE: Final = {
     ),
     "random_lengths": click.option(
         "--random-lengths", is_flag=True, help="Lengths vary from request to request."
+    ),
+    "disaggregated": click.option(
+        "--disaggregated", is_flag=True, help="Prefill and decode on workers of their own."
+    ),
+    "transfer_bandwidth": click.option(
+        "--transfer-bandwidth", type=Rate(), metavar="RATE", help="Of the KV cache, per GPU."
+    ),
+    "transfer_overlap": click.option(
+        "--transfer-overlap", type=click.Choice(["none", "layers"]), help="When it is sent."
     ),
     "file": click.option(
         "--axes",
@@ -113,7 +133,7 @@ def axes_options(command: Command) -> Command:
     def run(**given: Any) -> Any:
         asked = {name: given.pop(name) for name in (*_OPTIONS, *_SINGLE)}
         file = asked.pop("file")
-        for name in ("limit", "random_lengths"):
+        for name in ("limit", "random_lengths", "disaggregated"):
             asked[name] = asked[name] or None
         if file is not None:
             asked = _read(Path(file)) | {k: v for k, v in asked.items() if v is not None}

@@ -57,10 +57,10 @@ def memory(
         _one_stage(stage, alone, hardware, rules, batch, input_len, output_len, draft)
         for stage in distinct_stages(model, run.plan.pp)
     ]
-    return found[0] if len(found) == 1 else fullest(found)
+    return found[0] if len(found) == 1 else _fullest(found)
 
 
-def fullest(stages: list[MemoryEstimate]) -> MemoryEstimate:
+def _fullest(stages: list[MemoryEstimate]) -> MemoryEstimate:
     """The one that needs most, with the batch and the context that all of them hold."""
     most = stages[0]
     for stage in stages[1:]:

@@ -25,7 +25,7 @@ from typing import Final
 
 import numpy as np
 
-from llmroof.engine.capacity import MemoryEstimate, fullest, memory
+from llmroof.engine.capacity import MemoryEstimate, memory
 from llmroof.engine.curves import crossing, last_axis
 from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.passes import per_rank, prefill_pass
@@ -105,17 +105,20 @@ def batch_split(
     rates = work.batch / prefill.time, link, work.batch / np.maximum(decoding, _NO_STEPS * step)
     pace = np.minimum(np.minimum(*rates[:2]), rates[2])
     each = rates[2] / workers.decode / (rates[0] / workers.prefill)
-    held = np.ceil(work.batch / workers.prefill)
-    room = _prefill_memory(deployment, work.input_len, held)
+    room = _prefill_memory(deployment, work.input_len)
     split = Split(sent, *rates, each, pace / rates[0], room)
     return prefill.time + sent.exposed, pace, split
 
 
+def prompt_work(deployment: Deployment, work: Workload) -> Workload:
+    """The work of the busiest prefill worker."""
+    return replace(work, batch=np.ceil(work.batch / workers_of(deployment).prefill))
+
+
 def batch_prefill(deployment: Deployment, work: Workload) -> PhaseEstimate:
     """The prefill of a static batch, shared out over the prefill workers."""
-    one, workers = prompt_side(deployment), workers_of(deployment)
-    local = replace(work, batch=np.ceil(work.batch / workers.prefill))
-    step, schedule = prefill_pass(local, workers.plan)
+    one, local = prompt_side(deployment), prompt_work(deployment, work)
+    step, schedule = prefill_pass(local, one.run.plan)
     phase = run_phase(one.model, (step,), one.run, one.hardware, one.prompt_model, schedule)
     return of_all(phase, work.batch / local.batch)
 
@@ -125,25 +128,30 @@ def decode_work(deployment: Deployment, work: Workload) -> Workload:
     return replace(work, batch=np.ceil(work.batch / workers_of(deployment).decode))
 
 
-def _prefill_memory(deployment: Deployment, tokens: Number, prompts: Number) -> MemoryEstimate:
-    """Memory of a device of a prefill worker that holds `prompts` until they are sent."""
+def _prefill_memory(deployment: Deployment, tokens: Number) -> MemoryEstimate:
+    """Memory of a device of a prefill worker: the prompts of one pass, until they are sent."""
     one = prompt_side(deployment)
+    together = np.maximum(np.floor(one.rules.chunk_tokens / tokens), 1.0)
     return memory(
         one.model,
         one.run,
         one.hardware,
         one.rules,
-        batch=prompts,
+        batch=together * one.run.plan.dp,
         input_len=tokens,
         output_len=0.0,
     )
 
 
 def both_sides(deployment: Deployment, tokens: MemoryEstimate, split: Split) -> MemoryEstimate:
-    """The device that needs most, on either side; batch and context are the decode workers'."""
-    found = fullest([tokens, split.prefill_memory])
+    """Memory of a decode worker's device, or of a prefill worker's where only that is short."""
+    room = split.prefill_memory
+    short = np.logical_and(tokens.fits, np.logical_not(room.fits))
+    names = ("weights_bytes", "kv_cache_bytes", "activation_bytes", "total_bytes")
+    chosen = {n: np.where(short, getattr(room, n), getattr(tokens, n))[()] for n in names}
     most = tokens.max_batch * workers_of(deployment).decode
-    return replace(found, max_batch=most, max_context=tokens.max_context)
+    fits = np.logical_and(tokens.fits, room.fits)
+    return replace(tokens, **chosen, fits=fits, max_batch=most)
 
 
 def prompt_times(one: Deployment, load: Load) -> tuple[Number, Number]:
@@ -299,10 +307,7 @@ def _split(
     decodes = crossing(sides.grid, sides.pace, full) * deployment.run.plan.dp
     balance = decodes * sides.busy / workers.plan.dp
     busy = np.minimum(done / sides.rates[0], 1.0)
-    prompts = workers.plan.dp * np.maximum(
-        np.floor(deployment.rules.chunk_tokens / load.input_len), 1.0
-    )
-    room = _prefill_memory(deployment, load.input_len, prompts)
+    room = _prefill_memory(deployment, load.input_len)
     return Split(sides.sent, *sides.rates, balance, busy, room)
 
 

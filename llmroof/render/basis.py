@@ -11,8 +11,11 @@ from llmroof import units
 from llmroof.calibration.ranges import load_ranges
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.service import kind_of
+from llmroof.engine.transfer import GIVEN
 from llmroof.specs.hardware import Source
 
+#: link of a profile -> what it is called in a sentence
+LINKS: Final = {"scale_up": "the scale-up link", "pcie": "PCIe", "nic": "the network (NIC)"}
 #: no options: the estimate was made from Python
 NOTHING: Final[Mapping[str, Any]] = {}
 _SHOWN_DEFAULTS: Final = ("model", "gpu", "batch", "input_len", "output_len")
@@ -104,6 +107,7 @@ def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:
     )
     found.append(("model " + model.id, cite(model.sources[0] if model.sources else None)))
     found += [price_basis(estimate), power_basis(estimate)]
+    found += split_basis(estimate)
     if deployment.calibration is not None:
         found.append(
             (
@@ -114,6 +118,29 @@ def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:
         )
     if estimate.serving.range_class is not None:
         found.append((range_words(estimate), load_ranges().source))
+    return found
+
+
+def split_basis(estimate: Estimate) -> list[tuple[str, str | None]]:
+    """The link between the workers of a disaggregated deployment, and what it reaches."""
+    split, deployment = estimate.split, estimate.deployment
+    if split is None:
+        return []
+    link = split.transfer.link
+    rate = f"{units.show(split.transfer.bandwidth, 'B/s')} per GPU and direction"
+    if link == GIVEN:
+        found: list[tuple[str, str | None]] = [(f"KV cache sent at {rate}, as given", None)]
+    else:
+        source = deployment.hardware.source(f"links.{link}.bandwidth")
+        found = [(f"KV cache sent over {LINKS[link]} at {rate}", cite(source))]
+    if deployment.calibration is not None:
+        links = deployment.calibration.links
+        words = (
+            f"transfers start in {units.show(links.transfer_start, 's')} and reach "
+            f"{links.transfer_share:.0%} of the link"
+        )
+        found.append((words, links.transfer_source))
+        found.append(("no range: disaggregated deployments were hardly measured", None))
     return found
 
 

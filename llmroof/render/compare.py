@@ -102,7 +102,8 @@ def _label(estimate: Estimate, differing: Sequence[str]) -> str:
     row = tree(estimate)["inputs"]
     parts = [estimate.deployment.model.name] if "model" in differing else []
     parts += [devices_words(row), estimate.deployment.run.precision.name]
-    said = ("model", "hardware", "num_gpus", "tp", "pp", "dp", "ep", "weights", "activations")
+    said = ("model", "hardware", "num_gpus", "tp", "pp", "dp", "ep", "weights", "activations",
+            "disaggregated", "prefill_workers", "decode_workers")  # fmt: skip
     for name in differing:
         if name not in (*said, "usd_per_gpu_hour"):
             parts.append(f"{name.replace('_', ' ')} {plain(COLUMNS[name](estimate))}")

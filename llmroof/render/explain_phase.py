@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmroof import units
+from llmroof.engine.disaggregated import decode_work, prompt_work
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import OperatorCost, PhaseEstimate
@@ -25,17 +26,22 @@ _PARTS = (
 
 def prefill_section(estimate: Estimate) -> Section:
     """The pass over all prompts."""
-    work, run = estimate.workload, estimate.deployment.run
+    work, plan = estimate.workload, estimate.deployment.run.plan
+    if estimate.deployment.workers is not None:
+        work = prompt_work(estimate.deployment, work)
+        plan = estimate.deployment.workers.plan
     words = (
         f"  One pass over {work.batch:,.0f} × {work.input_len:,.0f} prompt tokens; "
         f"logits for the last position of each sequence only."
     )
-    return _section("prefill", "Prefill", words, estimate, prefill_pass(work, run.plan)[0])
+    return _section("prefill", "Prefill", words, estimate, prefill_pass(work, plan)[0])
 
 
 def decode_section(estimate: Estimate) -> Section:
     """One step at the mean context of the answer."""
     work, run = estimate.workload, estimate.deployment.run
+    if estimate.deployment.workers is not None:
+        work = decode_work(estimate.deployment, work)
     context = work.input_len + work.output_len / 2
     how = "one new token each" if run.kv_cache else "recomputing all of it"
     words = (

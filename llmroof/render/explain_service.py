@@ -9,6 +9,7 @@ from llmroof.engine.estimate import Estimate
 from llmroof.errors import LlmroofError
 from llmroof.render.basis import price_basis
 from llmroof.render.derive import Section, Step, number, text
+from llmroof.render.explain_split import split_cost_steps, split_serving_section
 from llmroof.render.flags import flags
 from llmroof.render.page import Grid, Line, grid
 from llmroof.render.why import byte_shares, ridge_sentence
@@ -103,6 +104,8 @@ def _largest(estimate: Estimate) -> list[Line]:
 
 def serving_section(estimate: Estimate) -> Section:
     """TTFT, TPOT and throughput of a static batch."""
+    if estimate.split is not None:
+        return split_serving_section(estimate)
     work, serving = estimate.workload, estimate.serving
     ttft, tpot = number(serving.ttft, "s"), number(serving.tpot, "s")
     out, batch = number(work.output_len), number(work.batch)
@@ -146,6 +149,8 @@ def cost_section(estimate: Estimate) -> Section:
         },
         rate,
     )
+    if estimate.split is not None:
+        return Section("cost", "Cost", (hourly, *split_cost_steps(estimate, rate, scale)))
     decode_time = number(serving.e2e_latency - serving.ttft, "s")
     tokens_out = {"batch": number(work.batch), "output": number(work.output_len)}
     tokens_in = {"batch": number(work.batch), "input": number(work.input_len)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmroof import units
 from llmroof.engine.estimate import Estimate
+from llmroof.operators import Plan
 from llmroof.render.basis import (
     NOTHING,
     arithmetics,
@@ -21,6 +22,7 @@ from llmroof.render.basis import (
 from llmroof.render.flags import command, words
 from llmroof.render.page import Grid, Item, Line, Page, fits, grid, heading, page
 from llmroof.render.record import shape
+from llmroof.render.split import split_sentences, workers_words
 from llmroof.render.why import phase_sentence, ridge_sentence
 from llmroof.search.again import at_limit
 from llmroof.search.levers import levers, more_at_once, ways_out
@@ -45,6 +47,7 @@ def estimate_page(estimate: Estimate, asked: Asked = NOTHING) -> Page:
             *title(estimate),
             answer(estimate),
             *load_sentences(estimate),
+            *split_sentences(estimate),
             Line(memory_sentence(estimate), hang=2),
             Line(""),
             why(estimate),
@@ -106,16 +109,20 @@ def load_sentences(estimate: Estimate) -> list[Item]:
         ("prefill of others before it", steady.interference),
         ("the engine's lag", steady.lag),
         ("waiting for memory", steady.memory_wait),
+        ("sending the KV cache", steady.transfer),
     )
     ttft = " + ".join(f"{units.show(time, 's')} {what}" for what, time in parts if time > 0)
     others = max(float(steady.tpot - steady.step), 0.0)
+    disturbed = f" + {units.show(others, 's')} prefill of others between two tokens"
+    if estimate.split is not None:
+        disturbed = ", which no prefill disturbs"
     running = f"{steady.running:.3g} running"
     if load.kind == "poisson":
         running += f" of {load.concurrency:.3g} in flight on average"
     return [
         Line(
             f"  under load: TTFT = {ttft}; TPOT = {units.show(steady.step, 's')} decode step "
-            f"({running}) + {units.show(others, 's')} prefill of others between two tokens",
+            f"({running}){disturbed}",
             hang=2,
         )
     ]
@@ -125,13 +132,18 @@ def deployment_line(estimate: Estimate) -> Line:
     """The model, its precision, the devices and how the model is split over them."""
     deployment = estimate.deployment
     plan = deployment.run.plan
-    degrees = (("tp", plan.tp), ("pp", plan.pp), ("dp", plan.dp), ("ep", plan.ep))
-    split = ", ".join(f"{name}={degree}" for name, degree in degrees if degree > 1)
+    split = degrees(plan) if deployment.workers is None else workers_words(estimate)
     many = f"{deployment.num_gpus} × " if deployment.num_gpus > 1 else ""
     return heading(
         f"{deployment.model.name}, {deployment.run.precision.name}, on "
         f"{many}{deployment.hardware.name}{f' ({split})' if split else ''}"
     )
+
+
+def degrees(plan: Plan) -> str:
+    """`tp=4, dp=2`: the degrees above 1."""
+    found = (("tp", plan.tp), ("pp", plan.pp), ("dp", plan.dp), ("ep", plan.ep))
+    return ", ".join(f"{name}={degree}" for name, degree in found if degree > 1)
 
 
 def answer(estimate: Estimate) -> Grid:

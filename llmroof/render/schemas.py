@@ -39,7 +39,9 @@ INPUTS: Final = record(
     {"batch": maybe(POSITIVE)},
     keys(maybe(AMOUNT), "concurrency", "request_rate", "prefix_hit_rate", "chunked_prefill"),
     keys(maybe(AMOUNT), "speculative_tokens", "acceptance_rate"),
-    keys(maybe(TEXT), "load", "draft_model"),
+    keys(maybe(TEXT), "load", "draft_model", "transfer_overlap"),
+    keys(maybe(POSITIVE), "prefill_workers", "decode_workers"),
+    keys(maybe(POSITIVE), "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep"),
     keys(POSITIVE, "max_num_seqs", "max_num_batched_tokens"),
     keys(maybe(AMOUNT), "power_watts"),
     {"random_lengths": maybe(FLAG)},
@@ -50,6 +52,7 @@ INPUTS: Final = record(
     all_reduce={"enum": ["auto", "ring", "tree", "one-shot", "switch"]},
     routing_skew=AMOUNT,
     kv_cache=FLAG,
+    disaggregated=FLAG,
     limit=FLAG,
     gpu_memory_utilization=SHARE,
     defaults=several(TEXT),
@@ -101,7 +104,7 @@ _POINT: Final[dict[str, Schema]] = {
     "memory": _MEMORY,
     "serving": _SERVING,
     "cost": _COST,
-    "energy": record(joule_per_output_token=maybe(AMOUNT)),
+    "energy": record(joule_per_output_token=maybe(AMOUNT), watts=maybe(AMOUNT)),
 }
 _OPERATOR: Final = record(
     keys(AMOUNT, "count", "flop", "bytes", "weight_bytes", "kv_bytes", "activation_bytes"),
@@ -132,7 +135,16 @@ _STEP: Final = record(
 
 _STEADY: Final = record(
     keys(AMOUNT, "running", "waiting", "slots"),
-    keys(AMOUNT, "prefill_s", "interference_s", "lag_s", "memory_wait_s"),
+    keys(AMOUNT, "prefill_s", "interference_s", "lag_s", "memory_wait_s", "transfer_s"),
+)
+_SPLIT: Final = record(
+    keys(AMOUNT, "prefill_requests_per_s", "transfer_requests_per_s", "decode_requests_per_s"),
+    keys(AMOUNT, "prefill_workers_per_decode_worker", "kv_cache_sent_bytes"),
+    keys(AMOUNT, "kv_cache_sent_bytes_per_gpu", "link_bytes_per_s", "transfer_s"),
+    keys(AMOUNT, "exposed_transfer_s", "prefill_memory_bytes"),
+    prefill_busy=SHARE,
+    limited_by={"enum": ["prefill", "transfer", "decode"]},
+    link={"enum": ["scale_up", "pcie", "nic", "given"]},
 )
 _REPLICA: Final[dict[str, Schema]] = {
     "inputs": INPUTS,
@@ -343,11 +355,17 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
 }
 
 
+#: keys that a document of a kind has where they mean something
+_SOMETIMES: Final[dict[str, dict[str, Schema]]] = {
+    "estimate": {"steady": _STEADY, "disaggregated": _SPLIT},
+}
+
+
 def schema(kind: str) -> Schema:
     """The JSON Schema of `llmroof.<kind>/1`."""
     title, content = DOCUMENTS[kind]
     first = {"schema": {"const": f"llmroof.{kind}/1"}, "llmroof_version": TEXT}
-    whole = record(first, content)
+    whole = optional(record(first, content), **_SOMETIMES.get(kind, {}))
     return {"$schema": _DIALECT, "title": f"llmroof.{kind}/1", "description": title, **whole}
 
 

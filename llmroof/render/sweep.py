@@ -127,8 +127,11 @@ def devices_words(row: Mapping[str, Any]) -> str:
 
 
 def plan_words(row: Mapping[str, Any]) -> str:
-    """`tp4 pp2` of a row; empty for a single device."""
-    return " ".join(f"{name}{row[name]}" for name in _PLAN if row[name] > 1)
+    """`tp4 pp2` of a row, `1+3 disaggregated` before it; empty for a single device."""
+    words = [f"{name}{row[name]}" for name in _PLAN if row[name] > 1]
+    if row.get("disaggregated"):
+        words = [f"{row['prefill_workers']:g}+{row['decode_workers']:g} disaggregated", *words]
+    return " ".join(words)
 
 
 def _word(name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from llmroof.engine.estimate import Estimate
 from llmroof.errors import InputError, LlmroofError
 from llmroof.search.again import Change, again
 from llmroof.search.levers import format_changes
+from llmroof.search.space import formats_of
+from llmroof.search.stops import Stop, stop_at
 from llmroof.specs.catalog import HARDWARE
 from llmroof.specs.hardware import load_hardware
 
@@ -34,6 +37,8 @@ ASSUMED_TOKENS: Final = 3
 ASSUMED_ACCEPTANCE: Final = 0.7
 #: prompt tokens per pass that the chunked prefill lever tries
 _CHUNK: Final = 2048
+#: workers in all that the lever of separate prefill and decode tries
+_MOST_WORKERS: Final = 8
 #: points between one sequence at once and a full cache
 _SCAN: Final = 48
 #: other GPUs at the same price that are shown
@@ -45,8 +50,9 @@ class Pull:
     """One lever pulled: `gains` are parts saved (or added, of throughput) by figure.
 
     `metric` is the figure it works on; `pays` the least and the largest number at once
-    where that gains 5 %, of those up to `scanned`; None where it never does. `in_use`
-    tells that the deployment has the lever, and the gains are what it would lose.
+    where that gains 5 %, of those up to `scanned`; None where it never does. `stop` tells
+    what stands against it where it does not pay. `in_use` tells that the deployment has
+    the lever, and the gains are what it would lose.
     """
 
     title: str
@@ -57,6 +63,7 @@ class Pull:
     pays: tuple[int, int] | None = None
     scanned: tuple[int, int] | None = None
     in_use: bool = False
+    stop: Stop | None = None
 
     def moved(self, before: Estimate) -> list[tuple[str, str, str]]:
         """(phase, bound before, bound after) of the phases whose roof changes."""
@@ -106,9 +113,10 @@ def _levers(estimate: Estimate) -> Iterator[tuple[str, Change, str, bool]]:
             yield f"{change['weights']} weights", change, "tpot", False
         else:
             yield "fp8 KV cache", change, "tpot", False
-    for recipe in ("fp8", "nvfp4"):
-        if run.precision.weights.bits > (8 if recipe == "fp8" else 4):
-            yield f"{recipe} weights and arithmetic", {"precision": recipe}, "tpot", False
+    for bits, name in ((8, "fp8"), (4, "fp4")):
+        recipe = formats_of(deployment.hardware, name)
+        if run.precision.weights.bits > bits:
+            yield f"{recipe['precision']} weights and arithmetic", recipe, "tpot", False
     yield f"tensor parallel over {2 * run.plan.tp}", {"tp": 2 * run.plan.tp}, "tpot", False
     if run.plan.tp > 1:
         change = {"tp": run.plan.tp // 2, "pp": run.plan.pp * 2}
@@ -129,8 +137,35 @@ def _levers(estimate: Estimate) -> Iterator[tuple[str, Change, str, bool]]:
         yield "speculative decoding", change, "tpot", False
     if load is not None and deployment.rules.chunk_tokens > _CHUNK:
         yield "smaller prefill chunks", {"max_num_batched_tokens": _CHUNK}, "tpot", False
+    yield from _workers(estimate)
     if load is None and estimate.workload.chunk_tokens is None:
         yield "chunked prefill", {"chunked_prefill": _CHUNK}, "ttft", False
+
+
+def _workers(estimate: Estimate) -> Iterator[tuple[str, Change, str, bool]]:
+    """Prefill and decode apart: workers like this one in the ratio that suits both.
+
+    As many times the load go to as many workers, so that each has to do what it did.
+    """
+    load, apart = estimate.load, {"disaggregated": True}
+    if estimate.deployment.workers is not None or not estimate.deployment.run.kv_cache:
+        return
+    try:
+        split = again(estimate, **apart).split
+    except LlmroofError:
+        return
+    assert split is not None
+    balance = float(split.balance)
+    pairs = [(p, d) for p in range(1, _MOST_WORKERS) for d in range(1, _MOST_WORKERS + 1 - p)]
+    prefill, decode = min(pairs, key=lambda pair: (abs(log(pair[0] / pair[1] / balance)), pair))
+    name = "batch" if load is None else "concurrency"
+    now = estimate.workload.batch if load is None else load.concurrency
+    if load is not None and load.kind == "poisson":
+        assert estimate.steady is not None
+        name, now = "request_rate", estimate.steady.requests_per_s
+    many = {"prefill_workers": prefill, "decode_workers": decode, name: (prefill + decode) * now}
+    title = f"disaggregated, {prefill} + {decode} workers"
+    yield title, apart | many, "tpot", False
 
 
 def _load_levers(estimate: Estimate) -> Iterator[tuple[str, Change, str, bool]]:
@@ -153,11 +188,14 @@ def _pull(estimate: Estimate, title: str, change: Change, metric: str, used: boo
     if not _holds(result):
         return None
     scan = None
-    if not {"batch", "concurrency"} & change.keys():
+    if not {"batch", "concurrency", "request_rate"} & change.keys():
         scan = _scan(estimate, change, metric, used)
     gains = gains_of(estimate, result)
-    pays, scanned = scan or (None, None)
-    return Pull(title, change, metric, result, gains, pays, scanned, used)
+    pays, scanned, stop = scan or (None, None, None)
+    if not used and (gains[metric] or 0.0) < PAYS:
+        held = estimate if "kv_cache_dtype" in change else result
+        stop = stop_at(held, metric, float(estimate.workload.batch))
+    return Pull(title, change, metric, result, gains, pays, scanned, used, stop)
 
 
 def gains_of(before: Estimate, after: Estimate) -> dict[str, float | None]:
@@ -176,8 +214,11 @@ def _gain(name: str, before: Estimate, after: Estimate) -> Any:
 
 def _scan(
     estimate: Estimate, change: Change, metric: str, used: bool
-) -> tuple[tuple[int, int] | None, tuple[int, int]] | None:
-    """(where it pays, where that was looked for) in sequences at once; None where unknown."""
+) -> tuple[tuple[int, int] | None, tuple[int, int], Stop | None] | None:
+    """(where it pays, where that was looked for, why it ends there); None where unknown.
+
+    In sequences at once.
+    """
     load = estimate.load
     if load is not None and load.kind == "poisson":
         return None
@@ -194,7 +235,13 @@ def _scan(
     gain = np.broadcast_to(_gain(metric, before, after), grid.shape)
     good = grid[gain >= PAYS]
     ends = (int(grid[0]), int(grid[-1]))
-    return ((int(good[0]), int(good[-1])) if good.size else None), ends
+    if not good.size:
+        return None, ends, None
+    last = int(np.searchsorted(grid, good[-1]))
+    stop = None
+    if last + 1 < len(grid) and not used:
+        stop = stop_at(after, metric, float(grid[last + 1]), last + 1)
+    return (int(good[0]), int(good[-1])), ends, stop
 
 
 def _other_gpus(estimate: Estimate, by: str) -> list[Pull]:

@@ -13,12 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.api import check_context, resolve_precision, smallest_plan
-from llmroof.engine.deployment import Deployment, Workload
+from llmroof.engine.deployment import Deployment, Workers, Workload
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as run_static
 from llmroof.engine.loaded import estimate_load
 from llmroof.engine.plans import check_plan
 from llmroof.engine.roofline import require_support
+from llmroof.engine.transfer import link_between
 from llmroof.operators import Plan
 from llmroof.resolve import speculate
 from llmroof.specs.hardware import Hardware
@@ -86,7 +87,26 @@ def _deployment(estimate: Estimate, change: Change) -> Deployment:
         run=replace(execution, precision=precision, plan=plan, **kept),
         rules=replace(deployment.rules, **rules),
         speculation=_speculation(deployment, change),
+        workers=_workers(deployment, change, plan),
     )
+
+
+def _workers(deployment: Deployment, change: Change, plan: Plan) -> Workers | None:
+    """Prefill workers keep the plan of the decode workers where they had the same.
+
+    `disaggregated` True makes one worker of each of what there was, False none.
+    """
+    now = deployment.workers
+    if not change.get("disaggregated", now is not None):
+        return None
+    if now is None:
+        now = Workers(1, 1, plan)
+    elif now.plan == deployment.run.plan:
+        now = replace(now, plan=plan)
+    prefill = change.get("prefill_workers", now.prefill)
+    found = replace(now, prefill=prefill, decode=change.get("decode_workers", now.decode))
+    link_between(replace(deployment, workers=found))
+    return found
 
 
 def on_hardware(deployment: Deployment, hardware: Hardware) -> Deployment:

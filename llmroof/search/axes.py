@@ -45,11 +45,18 @@ CATEGORIES: Final = (
     "draft_model",
     "prefix_hit_rate",
     "chunked_prefill",
+    "disaggregated",
+    "prefill_workers",
+    "decode_workers",
+    "prefill_tp",
 )
 #: numbers that broadcast; the first three are different ways to say how many at once
 NUMBERS: Final = ("batch", "concurrency", "request_rate", "input_len", "output_len")
 #: options that hold for the whole sweep
-FIXED: Final = ("price", "limit", "load", "random_lengths", "power")
+FIXED: Final = (
+    *("price", "limit", "load", "random_lengths", "power"),
+    *("transfer_bandwidth", "transfer_overlap"),
+)
 _TOGETHER: Final = NUMBERS[:3]
 
 

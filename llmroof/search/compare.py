@@ -47,6 +47,9 @@ _INPUTS: Final = (
     "usd_per_gpu_hour",
     "prefix_hit_rate",
     "speculative_tokens",
+    "disaggregated",
+    "prefill_workers",
+    "decode_workers",
 )
 
 

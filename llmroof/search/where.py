@@ -300,9 +300,10 @@ def _in_si(number: float, unit: str, name: str) -> tuple[float, str]:
 
 _TEXTS: Final = frozenset(
     ("model", "hardware", "weights", "activations", "kv_cache_dtype", "engine", "attention",
-     "fusion", "all_reduce", "load", "draft_model", "prefill_bound", "decode_bound")
+     "fusion", "all_reduce", "load", "draft_model", "prefill_bound", "decode_bound",
+     "transfer_overlap", "disaggregated_limited_by", "disaggregated_link")
 )  # fmt: skip
-_TRUTHS: Final = frozenset(("fits", "kv_cache", "limit", "random_lengths"))
+_TRUTHS: Final = frozenset(("fits", "kv_cache", "limit", "random_lengths", "disaggregated"))
 
 
 def kind_of(column: str) -> str:
