@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 import llmroof
 from llmroof import load_hardware, load_model
 from llmroof.blocks.attention import Attention
+from llmroof.engine.estimate import Workload, estimate
+from llmroof.engine.grid import estimate_grid
 from llmroof.engine.phases import PhaseEstimate
 from llmroof.models.model import Model
 from llmroof.operators import Execution, Step
+from llmroof.resolve import deploy
 from llmroof.specs.catalog import HARDWARE, MODELS
 from llmroof.specs.hardware import Hardware
 
@@ -357,6 +360,18 @@ def test_a_grid_larger_than_a_piece_is_the_same() -> None:
         one, many = leaves(alone), leaves(grid)
         for path in one:
             assert np.broadcast_to(many[path], (150, 150))[row, column] == one[path], path
+
+
+@pytest.mark.parametrize("piece", [1, 7, 16, 64])
+def test_a_grid_is_the_same_however_it_is_cut(piece: int) -> None:
+    """Pieces of a point, a part of a row, a row, several rows."""
+    deployment, _ = deploy(model="mixtral-8x7b", gpu="h100", tp=2)
+    batch, prompt = np.arange(1.0, 6.0)[:, None], np.arange(1.0, 17.0)[None, :] * 90
+    work = Workload(batch, prompt, 100.0)
+    cut, whole = leaves(estimate_grid(deployment, work, piece)), leaves(estimate(deployment, work))
+    assert cut.keys() == whole.keys()
+    for path, figure in whole.items():
+        assert np.array_equal(np.broadcast_to(figure, (5, 16)), cut[path] + np.zeros((5, 16))), path
 
 
 # --- whole tables --------------------------------------------------------------------

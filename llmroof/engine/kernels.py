@@ -171,22 +171,39 @@ def gemm(
     cached = rotated(copies, batch * weights, batch * (inputs + outputs), silicon)
     memory = stream(size, cached, silicon, c)
     per_flop = silicon.processors / (c["compute"] * silicon.peak)
-    first, *others = (
-        (
-            batch * whole(m / rows, steady) * np.ceil(n / columns),
-            2.0 * rows * columns * (k + c["fill"]) * per_flop / c["small_tile"] ** steps,
-        )
-        for rows, columns, steps in TILES
-    )
-    compute = waves(first[0], silicon, c, steady) * first[1]
-    least = reduce(np.minimum, (blocks * block for blocks, block in others)) / silicon.processors
-    if np.any(least < compute):  # waves only add to that: large products take the first tile
-        for blocks, block in others:
-            compute = np.minimum(compute, waves(blocks, silicon, c, steady) * block)
+    compute = _tiled(m, n, batch, 2.0 * (k + c["fill"]) * per_flop, silicon, c, steady)
     limit = powered(2.0 * batch * m * n * k, silicon, c)
     chain = c["step"] * k / (1 + k / c["split"]) * late
     busy = norm(c["overlap"], _sharp(compute, limit), memory)
     return c["launch"] * late + norm(c["chain_overlap"], busy, chain)
+
+
+def _tiled(
+    m: Number,
+    n: Number,
+    batch: Number,
+    depth: Number,
+    silicon: Silicon,
+    c: Coefficients,
+    steady: bool,
+) -> Number:
+    """Time of the fastest tiling of an [m, n] result whose elements take `depth` seconds each.
+
+    Smaller tiles are worked out only where one of them may win: none takes less than its
+    elements at its own efficiency, and large products take the first.
+    """
+
+    def tiling(rows: int, columns: int, halvings: int) -> Number:
+        blocks = batch * whole(m / rows, steady) * np.ceil(n / columns)
+        return waves(blocks, silicon, c, steady) * (
+            depth * (rows * columns) / c["small_tile"] ** halvings
+        )
+
+    best = tiling(*TILES[0])
+    if np.any(m * (batch * n * depth / silicon.processors / c["small_tile"]) < best):
+        for tile in TILES[1:]:
+            best = np.minimum(best, tiling(*tile))
+    return best
 
 
 def quantize(silicon: Silicon, c: Coefficients, *, m: Number, k: Number) -> Number:

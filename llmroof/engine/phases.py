@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final, TypeAlias
@@ -139,18 +139,40 @@ def run_pass(
     `time_model` it is the physical limit.
     """
     operators = (*_operators(model, steps, run, hardware), *_handover(model, steps, run, hardware))
-    costs = _costs(operators, hardware, time_model)
-    narrow_first = sorted(costs, key=lambda cost: cost.operator.kind in _READS_CONTEXT)
-    floor = add([cost.limit for cost in narrow_first])
+    narrow_first = sorted(operators, key=lambda operator: operator.kind in _READS_CONTEXT)
+    moved = [operator.bytes for operator in narrow_first]
+    costs = _costs(narrow_first, hardware, time_model, moved)
+    flop = _flop(narrow_first)
+    through = _in_all(moved, narrow_first)
+    floor = Times(
+        total([amount / hardware.peak(kind) for kind, amount in flop.items()]),
+        through / hardware.memory.bandwidth,
+        total([cost.limit.network for cost in costs]),
+        0.0,
+        total([cost.limit.total for cost in costs]),
+    )
     return Pass(
-        operators=costs,
-        times=add([cost.times for cost in narrow_first]) if time_model else floor,
+        operators=tuple(_in_order(costs, operators)),
+        times=add([cost.times for cost in costs]) if time_model else floor,
         floor=floor,
-        flop=_in_all((cost.operator.flop, cost.operator.count) for cost in narrow_first),
-        bytes=_in_all((cost.operator.bytes, cost.operator.count) for cost in narrow_first),
-        network_bytes=_in_all((c.operator.network_bytes, c.operator.count) for c in narrow_first),
+        flop=total(flop.values()),
+        bytes=through,
+        network_bytes=_in_all([operator.network_bytes for operator in narrow_first], narrow_first),
         slowest=slowest_stage(model, steps, run, hardware, time_model),
     )
+
+
+def _flop(operators: Sequence[Operator]) -> dict[str, Number]:
+    """FLOP of all runs by arithmetic."""
+    kinds = dict.fromkeys(one.compute for one in operators if not nothing(one.flop))
+    alike = {kind: [one for one in operators if one.compute == kind] for kind in kinds}
+    return {kind: _in_all([one.flop for one in some], some) for kind, some in alike.items()}
+
+
+def _in_order(costs: Sequence[OperatorCost], order: Sequence[Operator]) -> list[OperatorCost]:
+    """The costs in the order of their operators."""
+    place = {id(operator): at for at, operator in enumerate(order)}
+    return sorted(costs, key=lambda cost: place[id(cost.operator)])
 
 
 def scheduled(one: Pass, run: Execution, hardware: Hardware, schedule: Schedule) -> PhaseEstimate:
@@ -167,7 +189,7 @@ def scheduled(one: Pass, run: Execution, hardware: Hardware, schedule: Schedule)
     return PhaseEstimate(
         flop=one.flop * everywhere,
         bytes=one.bytes * everywhere,
-        network_bytes=one.network_bytes * everywhere,
+        network_bytes=0.0 if nothing(one.network_bytes) else one.network_bytes * everywhere,
         arithmetic_intensity=one.flop / one.bytes,
         ridge_point=one.flop / one.floor.compute / hardware.memory.bandwidth,
         time=times.total,
@@ -188,13 +210,14 @@ def _again(times: Times, rounds: Number) -> Times:
     return times if nothing(rounds - 1.0) else scale(times, rounds)
 
 
-def _in_all(amounts: Iterable[tuple[Number, Number]]) -> Number:
+def _in_all(amounts: Sequence[Number], operators: Sequence[Operator]) -> Number:
     """Sum of amount x count, one product per count: operators of all layers share it."""
     found: dict[Number, Number] = {}
-    for amount, count in amounts:
+    for amount, operator in zip(amounts, operators, strict=True):
         if not nothing(amount):
+            count = operator.count
             found[count] = found[count] + amount if count in found else amount
-    return total(amount * count for count, amount in found.items())
+    return total([amount * count for count, amount in found.items()])
 
 
 def slowest_stage(
@@ -208,7 +231,9 @@ def slowest_stage(
 
     def time(part: Model) -> Number:
         operators = tuple(_operators(part, steps, run, hardware))
-        return total(cost.times.total for cost in _costs(operators, hardware, time_model))
+        moved = [operator.bytes for operator in operators]
+        costs = _costs(operators, hardware, time_model, moved)
+        return total([cost.times.total for cost in costs])
 
     if run.plan.pp == 1:
         return 1.0
@@ -245,8 +270,12 @@ def _handover(
 
 
 def _costs(
-    operators: Sequence[Operator], hardware: Hardware, time_model: TimeModel | None
+    operators: Sequence[Operator],
+    hardware: Hardware,
+    time_model: TimeModel | None,
+    moved: Sequence[Number],
 ) -> tuple[OperatorCost, ...]:
-    floors = [limit(operator, hardware) for operator in operators]
+    """Times of each operator, of which `moved` are the bytes per run."""
+    floors = [limit(one, hardware, size) for one, size in zip(operators, moved, strict=True)]
     times = time_model(operators, floors) if time_model else floors
     return tuple(map(OperatorCost, operators, times, floors))

@@ -77,9 +77,10 @@ def total(parts: Iterable[Number]) -> Number:
     return found
 
 
-def limit(operator: Operator, hardware: Hardware) -> Times:
+def limit(operator: Operator, hardware: Hardware, moved: Number | None = None) -> Times:
     """The physical limit: datasheet peaks, perfect fusion, no launch cost, no overlap.
 
+    `moved` are the operator's bytes per run where they are at hand already.
     Raises Unsupported when the device has no peak for the operator's arithmetic or no
     link for its message.
     """
@@ -87,7 +88,8 @@ def limit(operator: Operator, hardware: Hardware) -> Times:
     compute = memory = network = longest = 0.0
     if not nothing(operator.flop):
         longest = compute = operator.flop * (count / hardware.peak(operator.compute))
-    if not nothing(moved := operator.bytes):
+    moved = operator.bytes if moved is None else moved
+    if not nothing(moved):
         memory = moved * (count / hardware.memory.bandwidth)
         longest = np.maximum(compute, memory)
     if not nothing(operator.network_bytes):
