@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,3 +143,62 @@ def test_biases_stay_in_16_bits_in_memory_as_in_traffic(precision: str) -> None:
     ops = model.operators((Step(1.0, 1.0),), how)
     read = sum(op.weight_bytes * op.count for op in ops if op.kind != "embedding")
     assert model.weights_bytes(how.precision) - 2 * 80 == read
+
+
+DRAFTED: dict[str, Any] = {
+    "model": "llama-3.1-70b", "gpu": "h100", "tp": 4, "engine": "vllm", "concurrency": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["generic", "vllm", "sglang", "trtllm"])
+def test_a_draft_model_takes_room_from_the_kv_pool(engine: str) -> None:
+    """8B beside 70B: its 4 GB of weights a GPU and its cache leave fewer slots."""
+    asked = {**DRAFTED, "engine": engine}
+    plain = llmroof.estimate(**asked)
+    drafted = llmroof.estimate(
+        **asked, speculative_tokens=3, acceptance_rate=0.7, draft_model="llama-3.1-8b"
+    )
+    free = llmroof.estimate(**asked, speculative_tokens=3, acceptance_rate=0.7)
+    assert free.steady.slots == plain.steady.slots
+    assert drafted.steady.slots < 0.9 * plain.steady.slots
+
+
+def test_slots_with_a_draft_by_hand() -> None:
+    """vLLM: 0.9 of memory less weights less 8 GB, over the cache of input + half the output."""
+    drafted = llmroof.estimate(
+        **DRAFTED, input_len=1600, output_len=800, speculative_tokens=3, acceptance_rate=0.7,
+        draft_model="llama-3.1-8b",
+    )  # fmt: skip
+    deployment = drafted.deployment
+    run, rules = deployment.run, deployment.rules
+    both = (deployment.model, deployment.speculation.draft)
+    weights = sum(model.weights_bytes(run.precision, run.plan) for model in both)
+    pool = 0.9 * 81090 * 2**20 - weights - 8e9
+    per_token = 2 * (80 * 2 * 8 * 128 * 2 / 4) / 2 + 32 * 2 * 8 * 128 * 2 / 4
+    assert rules.block_tokens == 16
+    assert drafted.steady.slots == pool // (per_token * 2000)
+
+
+@pytest.mark.parametrize("engine", ["generic", "vllm", "sglang", "trtllm"])
+def test_without_a_cache_nothing_is_kept(engine: str) -> None:
+    """No KV cache: memory no longer limits what runs, the engine's limit does."""
+    found = llmroof.estimate(gpu="h100", engine=engine, concurrency=8, kv_cache=False)
+    assert found.steady.slots == found.deployment.rules.max_num_seqs
+    tight = llmroof.estimate(
+        model="llama-3.1-70b", gpu="h100", tp=1, engine=engine, concurrency=1, kv_cache=False
+    )
+    assert tight.steady.slots == 0
+
+
+def test_activations_are_those_of_a_chunk() -> None:
+    """A prefill in chunks of 512 tokens keeps 512 tokens' activations, not the whole batch's."""
+    asked: dict[str, Any] = {"gpu": "h100", "batch": 8, "input_len": 1024}
+    whole = llmroof.estimate(**asked).memory
+    chunked = llmroof.estimate(**asked, chunked_prefill=512).memory
+    logits = 8 * 128256 * 4
+    assert chunked.activation_bytes - logits == pytest.approx(
+        (whole.activation_bytes - logits) / 16
+    )
+    assert chunked.max_batch > whole.max_batch
+    budget = llmroof.estimate(**asked, max_num_batched_tokens=512).memory
+    assert budget.activation_bytes == chunked.activation_bytes

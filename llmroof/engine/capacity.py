@@ -91,15 +91,15 @@ def _one_stage(
 ) -> MemoryEstimate:
     """Memory of one device of a pipeline stage, or of a model that is in one piece."""
     plan = run.plan
-    last = any(block is model.head for block, _ in model.parts())
+    last = ends(model)
     capacity = hardware.memory.usable
     reserved = capacity - capacity * rules.utilization
     weights = model.weights_bytes(run.precision, plan)
     context = input_len + output_len
-    per_sequence = _cache(model, run, context)
+    per_sequence = cache_bytes(model, run, context)
     if draft is not None and last:
         weights = weights + draft.weights_bytes(run.precision, plan)
-        per_sequence = per_sequence + _cache(draft, run, context)
+        per_sequence = per_sequence + cache_bytes(draft, run, context)
     per_token = model.workspace(plan) * run.precision.base.bytes
     logits = model.head.vocab / plan.tp * number_format("fp32").bytes if last else 0.0
     local = batch if plan.dp == 1 else np.ceil(batch / plan.dp)
@@ -124,7 +124,13 @@ def _one_stage(
     )
 
 
-def _cache(model: Model, run: Execution, context: Number) -> Number:
+def ends(model: Model) -> bool:
+    """True for a whole model and for the last stage of a pipeline: it holds the head."""
+    return any(block is model.head for block, _ in model.parts())
+
+
+def cache_bytes(model: Model, run: Execution, context: Number) -> Number:
+    """Bytes of one sequence's cache on one device; none is kept without a KV cache."""
     if not run.kv_cache:
         return 0.0 * context
     return model.kv_cache_bytes(context, run.precision, run.plan.tp)
@@ -153,8 +159,8 @@ def _largest_context(model: Model, run: Execution, room: Number) -> Number:
     )
     start, best = 0.0, np.zeros(np.shape(room))
     for window in windows:
-        held = _cache(model, run, start)
-        slope = _cache(model, run, start + 1.0) - held
+        held = cache_bytes(model, run, start)
+        slope = cache_bytes(model, run, start + 1.0) - held
         reach = start + (room - held) / slope if slope > 0 else np.inf * np.sign(room - held)
         best = np.where(room >= held, np.minimum(reach, window), best)
         start = window

@@ -7,7 +7,7 @@ against each other and every figure of the answer has their joint shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmroof.engine.capacity import MemoryEstimate, memory
@@ -153,12 +153,18 @@ def decode_phase(deployment: Deployment, work: Workload) -> tuple[PhaseEstimate,
 
 
 def memory_of(deployment: Deployment, work: Workload) -> MemoryEstimate:
-    """Memory of one device of the deployment under this work."""
+    """Memory of one device of the deployment under this work.
+
+    Activations are those of one pass: of a chunk, where the prefill is cut into chunks.
+    """
+    rules = deployment.rules
+    if work.chunk_tokens is not None:
+        rules = replace(rules, chunk_tokens=work.chunk_tokens)
     return memory(
         deployment.model,
         deployment.run,
         deployment.hardware,
-        deployment.rules,
+        rules,
         batch=work.batch,
         input_len=work.input_len,
         output_len=work.output_len,

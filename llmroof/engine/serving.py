@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from llmroof.calibration.load import EngineRules
-from llmroof.engine.capacity import memory
+from llmroof.engine.capacity import cache_bytes, ends, memory
 from llmroof.engine.deployment import Deployment, Speculation, Workload
 from llmroof.engine.passes import decode_pass, per_rank, prefill_pass
 from llmroof.engine.phases import Pass, Schedule, run_pass
@@ -88,7 +88,7 @@ def kv_slots(deployment: Deployment, load: Load) -> Number:
     """Sequences that one rank's KV pool holds under the engine's rules, at least 0.
 
     In a pipeline each stage keeps its own layers' part of every sequence: the stage with
-    the least room decides.
+    the least room decides. A draft model keeps its weights and cache on the last one.
     """
     rules, run = deployment.rules, deployment.run
     capacity = deployment.hardware.memory.usable
@@ -98,12 +98,16 @@ def kv_slots(deployment: Deployment, load: Load) -> Number:
     if rules.block_tokens > 1:
         held = np.ceil(held / rules.block_tokens) * rules.block_tokens
     alone = replace(run.plan, pp=1)
-    slots = np.inf
+    guess = deployment.speculation
+    slots: Number = np.inf
     for stage in distinct_stages(deployment.model, run.plan.pp):
-        pool = rules.pool(capacity, stage.weights_bytes(run.precision, alone))
-        per_sequence = stage.kv_cache_bytes(held, run.precision, run.plan.tp)
-        slots = np.minimum(slots, np.floor(pool / np.maximum(per_sequence, 1.0)))
-    return np.maximum(slots, 0.0)
+        holds = [stage]
+        if guess is not None and guess.draft is not None and ends(stage):
+            holds.append(guess.draft)
+        pool = rules.pool(capacity, sum(one.weights_bytes(run.precision, alone) for one in holds))
+        each = sum(cache_bytes(one, run, held) for one in holds)
+        slots = np.minimum(slots, np.where(pool > 0, np.floor(pool / np.maximum(each, 1.0)), 0.0))
+    return np.maximum(slots, 0.0)[()]
 
 
 def _room(deployment: Deployment, load: Load) -> Number:

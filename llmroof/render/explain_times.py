@@ -225,9 +225,11 @@ def _sent(kind: str, algorithm: str, place: int) -> tuple[str, str]:
         return "send", "to the next stage"
     if kind != "all_reduce":
         return "once", {"all_to_all": "to each its part"}.get(kind, "parts go round once")
-    way = "ring" if algorithm == AUTO or place else algorithm
-    chosen = ", left to the library" if algorithm == AUTO and not place else ""
-    return way, f"{way}{chosen}: {ALL_REDUCE[way].meaning}"
+    if algorithm == AUTO and not place:
+        return "ring", "at least what a ring sends; expected: one or two shots, the faster one"
+    way = "ring" if algorithm == AUTO else algorithm
+    way = "ring" if place else way
+    return way, f"{way}: {ALL_REDUCE[way].meaning}"
 
 
 def _devices(kind: str, world: int, legs: Sequence[Leg], place: int) -> float:
