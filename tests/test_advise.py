@@ -90,6 +90,29 @@ def test_int4_stops_paying_at_a_large_batch() -> None:
     assert pull.pays[1] < pull.scanned[1]
 
 
+def test_why_a_lever_stops_paying() -> None:
+    """int4 ends where the bytes are KV cache, eight-way tensor parallel over PCIe in its links."""
+    pulls = advise(llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=4, batch=32))
+    stop = find(pulls, "int4 weights").stop
+    assert stop is not None
+    assert (stop.phase, stop.bound) == ("decode", "memory")
+    at = llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=4, batch=stop.at, weights="int4")
+    moved = sum(cost.operator.bytes * cost.operator.count for cost in at.decode.operators)
+    cache = sum(cost.operator.kv_bytes * cost.operator.count for cost in at.decode.operators)
+    assert stop.kv_share == pytest.approx(cache / moved)
+    assert stop.kv_share > 0.5
+    pulls = advise(llmroof.estimate(model="llama-3.1-70b", gpu="l40s", tp=4, concurrency=64))
+    pull = find(pulls, "tensor parallel over 8")
+    assert pull.stop is not None
+    assert pull.stop.bound == "network"
+    times = pull.result.decode.times
+    assert pull.stop.share == times.network / times.total
+    assert (pull.gains["tpot"] or 0.0) < 0
+    text = " ".join(run("advise", "-m", "llama-3.1-70b", "--gpu", "l40s", "--tp", "4",
+                        "-c", "64").stdout.split())  # fmt: skip
+    assert re.search(r"tensor parallel over 8: -\d+% of TPOT; the links take \d+% of a", text)
+
+
 def test_tensor_parallel_over_pcie_pays_less_than_over_nvlink() -> None:
     def gain(gpu: str) -> float:
         estimate = llmroof.estimate(model="llama-3.1-8b", gpu=gpu, tp=4, batch=64, input_len=2048)
@@ -202,3 +225,13 @@ def test_what_does_not_fit_is_a_no(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "it does not fit" in result.stdout
     assert path.stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("by", ["tpot", "cost"])
+def test_of_what_is_free_nothing_is_saved(by: str) -> None:
+    """Found by fuzzing: a price of nothing made 0/0 of every gain in cost."""
+    levers = json.loads(
+        run("advise", "--gpu", "h100", "--price", "0", "--by", by, "--format", "json").stdout
+    )["levers"]
+    assert levers
+    assert {lever["gains"]["cost"] for lever in levers} == {None}

@@ -206,8 +206,8 @@ def gains_of(before: Estimate, after: Estimate) -> dict[str, float | None]:
 def _gain(name: str, before: Estimate, after: Estimate) -> Any:
     part, field, more = GAINS[name]
     old, new = (getattr(getattr(one, part), field) for one in (before, after))
-    if old is None or new is None:
-        return None
+    if old is None or new is None or np.any(np.equal(old, 0)):
+        return None  # of something free nothing can be saved
     found = new / old - 1 if more else 1 - new / old
     return float(found) if np.ndim(found) == 0 else found
 

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuzz import strategies, targets
+from llmroof.cli.main import cli
 
 #: cases of each target; in the tens of thousands they are drawn anew in every run
 CASES = int(os.environ.get("LLMROOF_FUZZ", "40"))
@@ -78,6 +80,13 @@ def test_files_with_faults(name: str) -> None:
     run()
 
 
+@pytest.fixture(scope="module")
+def warm() -> None:
+    """Every GPU and model read once, as a first command does: that is no case's time."""
+    CliRunner().invoke(cli, ["recommend"])
+
+
+@pytest.mark.usefixtures("warm")
 @fuzzed
 @given(strategies.command_lines())
 def test_command_lines(args: list[str]) -> None:
