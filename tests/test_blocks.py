@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from llmroof.blocks.attention import Attention
+from llmroof.blocks.attention_experts import AttentionExperts
 from llmroof.blocks.base import Block, Reused
 from llmroof.blocks.chain import Chain, Idle
 from llmroof.blocks.compressed import CompressedAttention
@@ -18,6 +19,7 @@ from llmroof.blocks.latent import LatentAttention
 from llmroof.blocks.linear_attention import DeltaNet, KimiDelta, Lightning
 from llmroof.blocks.mlp import MLP
 from llmroof.blocks.registry import KINDS, block_class, block_schema, block_values, make_block
+from llmroof.blocks.rwkv import ChannelMix, TimeMix
 from llmroof.blocks.ssm import GatedRecurrence, Mamba, Mamba2, ShortConv
 from llmroof.operators import Execution, Operator, Plan, Step
 from llmroof.specs.precision import recipe
@@ -47,6 +49,9 @@ EVERY: dict[str, Block] = {
     "delta_net": DeltaNet(hidden=64, key_heads=4, heads=8, key_dim=8, value_dim=8),
     "kimi_delta": KimiDelta(hidden=64, heads=8, head_dim=8, gate_rank=8),
     "lightning": Lightning(hidden=64, heads=8, head_dim=8),
+    "attention experts": AttentionExperts(64, kv_heads=4, head_dim=16, experts=8, top_k=2),
+    "rwkv time": TimeMix(hidden=64, width=64),
+    "rwkv channel": ChannelMix(hidden=64, intermediate=256),
     "chain": Chain("laurel", (64, 8, 64)),
     "idle": Idle("cross_attention", 1000),
 }
@@ -80,7 +85,9 @@ def test_all_kinds_are_here() -> None:
 
 def test_a_matmul_is_charged_two_flop_per_parameter_and_token(block: Block) -> None:
     """Over dense blocks: FLOP of all matmuls = 2 x tokens x matrix parameters."""
-    if isinstance(block, MoE | Idle | GatedRecurrence | Mamba | CompressedAttention):
+    if isinstance(
+        block, MoE | AttentionExperts | Idle | GatedRecurrence | Mamba | CompressedAttention
+    ):
         pytest.skip("not every parameter meets every token")
     matrices = sum(t.elements for t in block.tensors() if t.role not in ("norm", "state"))
     gemms = [op for op in of(block, PROMPT) if op.kind == "gemm"]
@@ -89,7 +96,7 @@ def test_a_matmul_is_charged_two_flop_per_parameter_and_token(block: Block) -> N
 
 def test_weights_are_read_once_whatever_the_batch(block: Block) -> None:
     few, many = Step(1, 100), Step(50, 100)
-    if isinstance(block, MoE):
+    if isinstance(block, MoE | AttentionExperts):
         pytest.skip("touches more experts with more tokens")
     assert total(of(block, few), "weight_bytes") == total(of(block, many), "weight_bytes")
     read = total(of(block, few), "weight_bytes")
@@ -349,3 +356,25 @@ def test_a_spec_can_say_whatever_a_block_is(block: Block) -> None:
     assert block_class(block.kind) is type(block)
     assert set(values) <= set(block_schema(type(block)).fields)
     assert make_block(values, {"hidden": 64, "vocab": 100}) == block
+
+
+def test_attention_experts_by_hand() -> None:
+    """2 of 8 experts of 4 heads: 8 query heads over 4 KV heads of 16, all experts held."""
+    block = AttentionExperts(hidden=64, kv_heads=4, head_dim=16, experts=8, top_k=2)
+    expert = 2 * 64 * 64
+    assert block.parameters == 8 * expert + 64 * 8 + 2 * 64 * 64 + 64
+    assert block.active_parameters == 2 * expert + 64 * 8 + 2 * 64 * 64 + 64
+    routed = [op for op in of(block, TOKEN) if op.kind == "moe"]
+    assert total(routed, "flop") == 2 * 2 * expert * TOKEN.batch
+    core = one(block, "attention", Step(1, 1, 9))
+    assert core.flop == 4 * 8 * 16 * 10
+    assert block.cache()[0].values == 2 * 4 * 16
+
+
+def test_rwkv_by_hand() -> None:
+    """Four square matrices, five vectors of mixing and decay, a LayerNorm; 3 sums per channel."""
+    mixer, ffn = TimeMix(hidden=64, width=64), ChannelMix(hidden=64, intermediate=256)
+    assert mixer.parameters == 4 * 64 * 64 + 5 * 64 + 2 * 64
+    assert ffn.parameters == 64 * 64 + 2 * 64 * 256 + 2 * 64 + 2 * 64
+    assert mixer.cache()[0].bytes(1000.0, BF16) == 3 * 64 * 4 + 64 * 2
+    assert ffn.cache()[0].bytes(1000.0, BF16) == 64 * 2

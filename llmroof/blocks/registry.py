@@ -20,6 +20,7 @@ from llmroof.specs.schema import Field, Flag, Kind, ListOf, Number, Table, Text
 #: is imported when a model has it, so that a dense model starts as fast as ever.
 KINDS: Final[dict[str, str]] = {
     "attention": "attention:Attention",
+    "attention_experts": "attention_experts:AttentionExperts",
     "mla": "latent:LatentAttention",
     "compressed_attention": "compressed:CompressedAttention",
     "indexer": "indexer:Indexer",
@@ -29,6 +30,8 @@ KINDS: Final[dict[str, str]] = {
     "mamba2": "ssm:Mamba2",
     "rglru": "ssm:GatedRecurrence",
     "short_conv": "ssm:ShortConv",
+    "rwkv_time_mix": "rwkv:TimeMix",
+    "rwkv_channel_mix": "rwkv:ChannelMix",
     "delta_net": "linear_attention:DeltaNet",
     "kimi_delta": "linear_attention:KimiDelta",
     "lightning": "linear_attention:Lightning",

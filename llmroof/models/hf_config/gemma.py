@@ -93,7 +93,7 @@ def _per_layer_embedding(config: Config) -> dict[str, int]:
     width = _per_layer_width(config)
     if not width:
         return {}
-    rows = config.size("vocab_size_per_layer_input", default=config.vocab)
+    rows = config.size("vocab_size_per_layer_input", default=262144)
     return {"more_vocab": rows, "more_width": config.layers * width}
 
 

@@ -112,7 +112,7 @@ def sparse(config: Config, experts: Experts) -> tuple[bool, ...]:
 
 def _between(config: Config, count: int) -> tuple[bool, ...]:
     """Every n-th layer from a first to a last one (ERNIE 4.5)."""
-    start = config.size("moe_layer_start_index", default=0, low=0)
+    start = config.size("moe_layer_start_index", default=1, low=0)
     last = config.get("moe_layer_end_index")
     end = count - 1 if last in (None, -1) else config.whole("moe_layer_end_index", last, low=0)
     step = config.size("moe_layer_interval", default=1)

@@ -123,9 +123,12 @@ def qwen3_next(config: Config) -> Decoder:
     kind_of = _every_fourth(config, traits)
     with_experts = sparse(config, experts) if routed else (False,) * config.layers
 
+    attended = attention(config, traits)
+    gate_biases = attended.heads * attended.head_dim if attended.qkv_bias else 0
+    attended = replace(attended, scales=gate_biases)
+
     def layer(index: int) -> tuple[Block, ...]:
-        full = kind_of[index] == FULL
-        block = attention(config, traits) if full else delta_net(config)
+        block = attended if kind_of[index] == FULL else delta_net(config)
         return (block, ffn(config, traits, with_experts[index]))
 
     return assemble(config, traits, layer)

@@ -13,7 +13,7 @@ from llmroof.blocks.experts import MoE
 from llmroof.blocks.mlp import MLP
 from llmroof.blocks.ssm import Mamba, Mamba2
 from llmroof.models.hf_config.decoder import Decoder, assemble, ffn
-from llmroof.models.hf_config.layers import FULL, HYBRID, LINEAR, kinds
+from llmroof.models.hf_config.layers import FULL, HYBRID, LINEAR, TYPE_KEYS, kinds
 from llmroof.models.hf_config.parts import attention, mlp, moe
 from llmroof.models.hf_config.traits import Experts, Traits
 from llmroof.models.hf_config.view import EXPERTS, Config
@@ -110,7 +110,8 @@ def granite_hybrid(config: Config) -> Decoder:
     has_experts = config.size(*EXPERTS, default=8, low=0) > 0
     experts = Experts(width=("intermediate_size",), shared_width=("shared_intermediate_size", 1024))
     block: Block = moe(config, traits, experts) if has_experts else mlp(config, traits, shared)
-    kind_of = kinds(config, traits)
+    listed = config.has(*TYPE_KEYS)
+    kind_of = kinds(config, traits) if listed else (LINEAR,) * config.layers
 
     def layer(index: int) -> tuple[Block, ...]:
         recurrent = kind_of[index] == LINEAR
@@ -263,7 +264,7 @@ def zamba2(config: Config) -> Decoder:
         kv_heads=config.kv_heads(),
         head_dim=config.size("attention_head_dim", "head_dim", default=None)
         or config.each(2 * hidden, heads, "num_attention_heads"),
-        inputs=2 * hidden,
+        inputs=config.size("attention_hidden_size", default=2 * hidden),
         rotary=config.flag("use_mem_rope", False),
     )
     inner = config.size("intermediate_size", "ffn_hidden_size", default=4 * hidden)

@@ -79,7 +79,7 @@ def latent_attention(config: Config, traits: Traits, kind: str = "full") -> Late
         kv_lora=config.size("kv_lora_rank", meaning="width of the KV latent"),
         nope=config.size("qk_nope_head_dim", meaning="head width without position"),
         rope=config.size("qk_rope_head_dim", low=0, meaning="head width with rotary position"),
-        v_head_dim=config.size("v_head_dim", default=config.head_dim()),
+        v_head_dim=config.size("v_head_dim", meaning="width of a value head"),
         q_lora=config.optional("q_lora_rank"),
         window=window(config, traits, kind),
         topk=config.optional("index_topk"),

@@ -12,6 +12,7 @@ from llmroof.models.hf_config import (
     gemma,
     linear_hybrids,
     mamba_hybrids,
+    one_of_a_kind,
     sparse_latent,
     spelled,
 )
@@ -80,11 +81,23 @@ READERS: Final[dict[str, Reader]] = {
     "dots3_note_text": sparse_latent.dots3,
     "longcat_flash": sparse_latent.longcat,
     "minimax_m3_vl_text": sparse_latent.minimax_m3,
+    "minicpm3": one_of_a_kind.minicpm3,
+    "jetmoe": one_of_a_kind.jetmoe,
+    "rwkv": one_of_a_kind.rwkv,
+    "modernbert-decoder": one_of_a_kind.modernbert_decoder,
+    "cpmant": one_of_a_kind.cpmant,
+    "arctic": one_of_a_kind.arctic,
+    "openelm": one_of_a_kind.openelm,
+    "nemotron-nas": one_of_a_kind.nemotron_nas,
 }
 
 #: other names of an architecture that has a reader of its own
 _READER_ALIASES: Final = {
+    "RefinedWeb": "falcon",
+    "RefinedWebModel": "falcon",
+    "minimax_m1": "minimax",
     "minimax_text_01": "minimax",
+    "stablelm_epoch": "stablelm",
     "MiniMaxText01": "minimax",
     "step3p7": "step3p5",
 }

@@ -32,7 +32,7 @@ EXPERTS: Final[dict[str, Traits]] = {
         bias=("qkv_bias", True),
         output_bias=False,
         window=Window(flag=("use_sliding_window", False), pattern=every("window_step", 2)),
-        experts=Experts(shared_width=("shared_expert_intermediate_size", 0), shared_gate=True),
+        experts=Experts(shared_width=("shared_expert_intermediate_size", 5632), shared_gate=True),
     ),
     "qwen3_moe": Traits(
         bias=_BIAS,
@@ -154,6 +154,7 @@ EXPERTS: Final[dict[str, Traits]] = {
         experts=Experts(shared_width=("shared_expert_intermediate_size", 0)),
     ),
     "mellum": Traits(bias=_BIAS, qk_norm="head", head_dim=128, window=Window(), experts=Experts()),
+    "grok-1": Traits(tied=True, norms=_SANDWICH, experts=Experts(width=("intermediate_size",))),
     "cohere2_moe": Traits(
         tied=True,
         bias=_BIAS,

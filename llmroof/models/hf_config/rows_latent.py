@@ -18,20 +18,17 @@ LATENT: Final[dict[str, Traits]] = {
     "deepseek_v2": Traits(
         bias=_BIAS, mlp_bias=_MLP_BIAS, latent=True,
         experts=Experts(shared_count=("n_shared_experts", 2)),
-        defaults=(("q_lora_rank", 1536),),
     ),
     "deepseek_v3": Traits(
         bias=_BIAS,
         latent=True,
         experts=Experts(shared_count=_SHARED, first_dense=3),
-        defaults=(("q_lora_rank", 1536),),
     ),
     "deepseek_v32": Traits(
         bias=_BIAS,
         latent=True,
         experts=Experts(shared_count=_SHARED, first_dense=3),
         defaults=(
-            ("q_lora_rank", 1536),
             ("index_n_heads", 64),
             ("index_head_dim", 128),
             ("index_topk", 2048),

@@ -21,7 +21,7 @@ _BIAS: Final = ("attention_bias", False)
 
 def falcon(config: Config) -> Decoder:
     """Falcon: one KV head unless the new architecture says otherwise; parallel blocks."""
-    new = config.flag("new_decoder_architecture", False)
+    new = config.flag("new_decoder_architecture", config.model_type == "RefinedWeb")
     single = config.flag("multi_query", True) and not new
     parallel = config.flag("parallel_attn", True)
     both = not parallel or (new and config.size("num_ln_in_parallel_attn", default=2) == 2)
@@ -252,7 +252,9 @@ def doge(config: Config) -> Decoder:
     if config.flag("is_moe", False):
         config.fault("is_moe", "the cross-domain mixture of experts of Doge is not modelled")
     block = replace(attention(config, traits), scales=config.kv_heads() + config.hidden)
-    step = Chain("dt_proj", (block.kv_heads * block.head_dim, block.kv_heads))
+    biases = block.kv_heads if config.flag(*_BIAS) else 0
+    widths = (block.kv_heads * block.head_dim, block.kv_heads)
+    step = Chain("dt_proj", widths, scales=biases)
     dense = replace(mlp(config, traits), scales=config.hidden)
     return assemble(config, traits, lambda index: (step, block, dense))
 

@@ -16,8 +16,14 @@ LARGEST: Final = 2**31
 LARGEST_FACTOR: Final = 500
 
 #: the same thing under the names that architectures give it
-LAYERS: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-HIDDEN: Final = ("hidden_size", "n_embd", "d_model", "n_embed")
+LAYERS: Final = (
+    "num_hidden_layers",
+    "n_layer",
+    "n_layers",
+    "num_layers",
+    "num_transformer_layers",
+)
+HIDDEN: Final = ("hidden_size", "n_embd", "d_model", "n_embed", "model_dim")
 HEADS: Final = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
 KV_HEADS: Final = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "kv_n_heads")
 FFN: Final = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "dff")
@@ -204,9 +210,12 @@ class Config:
         return found
 
     def head_dim(self, default: int | None = None) -> int:
-        """Width of a head: its own key, a default of the architecture, or hidden / heads."""
+        """Width of a head: its own key, a default of the architecture, or hidden / heads.
+
+        The default holds when the key is absent; with null it is hidden / heads.
+        """
         own = self.optional("head_dim")
-        if own or default:
+        if own or (default and "head_dim" not in self.values):
             return own or default or 0
         return self.each(self.hidden, self.heads, self.name_of(*HEADS))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from llmroof.models.hf_config.class_defaults import optional_sizes
 from llmroof.models.hf_config.families import SAME_AS, TRAITS
 from llmroof.models.hf_config.view import FFN, HEADS, HIDDEN, KV_HEADS, LAYERS, Config
 
@@ -24,9 +25,12 @@ TEXT_TYPES: Final = {
     "cohere_compass": "cohere_compass_text",
     "cosmos3_edge": "cosmos3_edge_text",
     "deepseek_vl": "llama",
+    "deepseek_vl_hybrid": "llama",
     "dots3_note": "dots3_note_text",
     "emu3": "emu3_text_model",
     "exaone4_5": "exaone4",
+    "fast_vlm": "qwen2",
+    "fuyu": "persimmon",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
@@ -36,6 +40,7 @@ TEXT_TYPES: Final = {
     "glm4v_moe": "glm4v_moe_text",
     "glm5_next": "glm5_next_text",
     "glm_ocr": "glm_ocr_text",
+    "got_ocr2": "qwen2",
     "granite4_vision": "granite4_vision_text",
     "granite_docling": "granite_docling_text",
     "granite_speech": "granite",
@@ -48,6 +53,7 @@ TEXT_TYPES: Final = {
     "kimi_vl": "deepseek_v3",
     "lfm2_vl": "lfm2",
     "lfm3_vl": "lfm3",
+    "lighton_ocr": "qwen3",
     "llama4": "llama4_text",
     "llava": "llama",
     "llava_next": "llama",
@@ -69,8 +75,10 @@ TEXT_TYPES: Final = {
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "shieldgemma2": "gemma3_text",
     "smolvlm": "llama",
     "step3p7": "step3p5",
+    "video_llama_3": "qwen2",
     "video_llava": "llama",
     "vipllava": "llama",
     "voxtral": "llama",
@@ -116,6 +124,8 @@ def text_config(config: Config) -> Config:
     name = found.model_type
     own = TRAITS.get(SAME_AS.get(name, name))
     missing = dict(own.defaults) if own else {}
+    silent = not any(key in found.values for key in KV_HEADS)
+    missing |= optional_sizes(SAME_AS.get(name, name), silent)
     if nested:
         missing |= _class_defaults(found, name)
     return found.filled(missing)

@@ -1,0 +1,157 @@
+"""Architectures outside of transformers 5.23 or unknown to its meta device: published sizes.
+
+Each config is that of a published checkpoint, cut down to the keys that matter; the totals
+are those of the hub's safetensors metadata or of the authors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmroof.errors import SpecError
+from llmroof.models.hf_config.read import model_of
+from llmroof.models.hf_config.view import Config
+from llmroof.models.model import Model
+from llmroof.specs.precision import recipe
+
+BF16 = recipe("bf16")
+
+#: apple/OpenELM-270M
+OPENELM = {
+    "model_type": "openelm",
+    "model_dim": 1280,
+    "head_dim": 64,
+    "num_transformer_layers": 16,
+    "num_query_heads": [12] * 5 + [16] * 7 + [20] * 4,
+    "num_kv_heads": [3] * 5 + [4] * 7 + [5] * 4,
+    "ffn_multipliers": [
+        *(0.5, 0.73, 0.97, 1.2, 1.43, 1.67, 1.9, 2.13),
+        *(2.37, 2.6, 2.83, 3.07, 3.3, 3.53, 3.77, 4.0),
+    ],
+    "ffn_dim_divisor": 256,
+    "normalize_qk_projections": True,
+    "share_input_output_layers": True,
+    "vocab_size": 32000,
+}
+#: jetmoe/jetmoe-8b
+JETMOE = {
+    "model_type": "jetmoe",
+    "hidden_size": 2048,
+    "num_hidden_layers": 24,
+    "num_key_value_heads": 16,
+    "kv_channels": 128,
+    "intermediate_size": 5632,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "vocab_size": 32000,
+}
+#: the first files of tiiuae/falcon-7b and falcon-40b, before transformers knew them
+FALCON_7B = {
+    "model_type": "RefinedWebModel",
+    "hidden_size": 4544,
+    "n_layer": 32,
+    "n_head": 71,
+    "multi_query": True,
+    "parallel_attn": True,
+    "bias": False,
+    "alibi": False,
+    "vocab_size": 65024,
+}
+FALCON_40B = FALCON_7B | {
+    "model_type": "RefinedWeb",
+    "hidden_size": 8192,
+    "n_layer": 60,
+    "n_head": 128,
+    "n_head_kv": 8,
+}
+#: Snowflake/snowflake-arctic-instruct
+ARCTIC = {
+    "model_type": "arctic",
+    "hidden_size": 7168,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 35,
+    "num_attention_heads": 56,
+    "num_key_value_heads": 8,
+    "num_local_experts": 128,
+    "num_experts_per_tok": 2,
+    "moe_layer_frequency": 1,
+    "parallel_attn_mlp_res": True,
+    "vocab_size": 32000,
+}
+
+
+def read(config: dict[str, Any]) -> Model:
+    return model_of(Config(config, "config.json"))
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters", "kv_cache"),
+    [
+        (OPENELM, 271_527_168, 2 * 2 * 64 * (5 * 3 + 7 * 4 + 4 * 5)),
+        (JETMOE, 8_522_237_952, 2 * 2 * 24 * 16 * 128),
+        (FALCON_7B, 6_921_720_704, 8192),
+        (FALCON_40B, 41_303_293_952, 60 * 2 * 2 * 8 * 64),
+    ],
+)
+def test_sizes_of_published_checkpoints(
+    config: dict[str, Any], parameters: int, kv_cache: int
+) -> None:
+    model = read(config)
+    assert model.parameters == parameters
+    assert model.kv_cache_bytes_per_token(BF16) == kv_cache
+
+
+def test_arctic() -> None:
+    """480B with 17B active, as its authors round them; a dense MLP in every layer."""
+    model = read(ARCTIC)
+    assert model.parameters == pytest.approx(480e9, rel=0.01)
+    assert model.active_parameters == pytest.approx(17e9, rel=0.02)
+    attention = 2 * 7168**2 + 2 * 7168 * 1024
+    each = attention + 3 * 7168**2 + 128 * (3 * 7168 * 4864 + 7168) + 3 * 7168
+    assert model.parameters == 35 * each + 2 * 32000 * 7168 + 7168
+
+
+def test_nemotron_from_architecture_search() -> None:
+    """Layers without attention, with linear maps in its place, and FFNs of other widths."""
+    hidden = 64
+    config = {
+        "model_type": "nemotron-nas",
+        "hidden_size": hidden,
+        "num_attention_heads": 8,
+        "num_hidden_layers": 3,
+        "vocab_size": 100,
+        "block_configs": [
+            {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 6.0}},
+            {"attention": {"no_op": True, "n_heads_in_group": None}, "ffn": {"ffn_mult": 1.0}},
+            {"attention": {"replace_with_linear": True}, "ffn": {"no_op": True, "ffn_mult": None}},
+        ],
+    }
+    model = read(config)
+    attention = hidden * (8 + 2 + 2 + 8) * 8
+    ffn = 3 * hidden * 256  # 2/3 of 6 x 64; the other is rounded up to a multiple of 256
+    norms = hidden * (2 + 1 + 1 + 1)
+    assert model.parameters == attention + 2 * ffn + hidden**2 + norms + 2 * 100 * hidden
+    assert model.kv_cache_bytes_per_token(BF16) == 2 * 2 * 2 * 8
+    with pytest.raises(SpecError, match="block_configs"):
+        read({**config, "block_configs": None})
+    with pytest.raises(SpecError, match="ffn_mult"):
+        read({**config, "block_configs": [{"attention": {"n_heads_in_group": 1}, "ffn": {}}] * 3})
+
+
+def test_a_silent_config_has_the_heads_of_its_class() -> None:
+    """Absent is the class's value; null is as many as query heads."""
+    config = {
+        "model_type": "mistral",
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 2,
+        "vocab_size": 100,
+    }
+    silent, null = read(config), read({**config, "num_key_value_heads": None})
+    assert silent.kv_cache_bytes_per_token(BF16) == 2 * 2 * 2 * 8 * 16
+    assert "num_key_value_heads 8" in silent.notes
+    assert null.kv_cache_bytes_per_token(BF16) == 2 * 2 * 2 * 16 * 16
+    assert not null.notes
