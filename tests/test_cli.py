@@ -496,3 +496,10 @@ def test_grouped_options_exist() -> None:
         known |= {parameter.name for parameter in command.params}
         known |= {p.name for sub in getattr(command, "commands", {}).values() for p in sub.params}
     assert {name for names in GROUPS.values() for name in names} <= known
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.list_commands(None))])  # type: ignore[arg-type]
+def test_help_keeps_its_examples_on_lines_of_their_own(command: list[str]) -> None:
+    shown = CliRunner().invoke(cli, [*command, "--help"]).output
+    assert "\\b" not in shown
+    assert all(line.count("llmroof ") <= 1 or "`" in line for line in shown.splitlines())

@@ -102,12 +102,12 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="llmroof")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    r"""Roofline calculator for LLM inference: latency, throughput, memory and cost.
+    """Roofline calculator for LLM inference: latency, throughput, memory and cost.
 
     \b
     llmroof estimate --gpu a100 --batch 32
     llmroof explain --model llama-3.1-70b --gpu h100 -tp 4 --precision fp8
-    """
+    """  # noqa: D301 - click reads the control character
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -32,7 +32,7 @@ _SWITCHES: Final = ("disaggregated",)
 def command(
     deployments: tuple[str, ...], asked: dict[str, Any], plot: str | None, target: Target
 ) -> int:
-    r"""Two or more deployments under the same question.
+    """Two or more deployments under the same question.
 
     Each is a GPU and options by their names: h100,tp=4,precision=fp8. Options of the
     command hold for all of them.
@@ -41,7 +41,7 @@ def command(
     llmroof compare h100,tp=4 mi300x,tp=2 --model llama-3.1-70b --batch 32
     llmroof compare h100 h100,precision=fp8 h100,kv-cache-dtype=fp8 -b 64
     llmroof compare h100,tp=4 h100,tp=2,disaggregated -c 64
-    """
+    """  # noqa: D301 - click reads the control character
     from llmroof.cli.ask import ask
     from llmroof.cli.output import check_chart
     from llmroof.search.compare import compare
