@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from llmroof.errors import InputError
+from llmroof.specs.catalog import is_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +24,13 @@ METRICS: Final = (
     "decode_tokens_per_s",
     "output_tokens_per_s",
 )
+#: families of kernels whose seconds in one pass a row may hold: `prefill_gemm_s` ...
+FAMILIES: Final = ("gemm", "attention", "moe", "elementwise")
+FAMILY_COLUMNS: Final = tuple(
+    f"{phase}_{family}_s" for phase in ("prefill", "decode") for family in FAMILIES
+)
+#: everything that is held against a prediction
+JUDGED: Final = (*METRICS, *FAMILY_COLUMNS)
 #: columns that decide which deployment a row ran on
 DEPLOYMENT: Final = (
     "model",
@@ -50,29 +59,61 @@ class Lengths:
     random: bool
 
 
-def read_rows(path: Path) -> pd.DataFrame:
-    """The rows of a CSV with the columns of the interface; unknown columns are carried along.
+def read_rows(path: Path, given: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """The rows of a CSV, or of a benchmark tool's results (`evidence/readers`).
 
-    Raises InputError, naming the file and the column, when a needed column is missing or
-    a number is none.
+    Unknown columns are carried along; `given` fills the columns that a row leaves empty.
+    Models and hardware named by a path are also looked for beside the file. Raises
+    InputError, naming the file and the column, when a needed column is missing or a number
+    is none.
     """
-    import pandas as pd
-
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV: {error}") from None
+    rows = _read(path)
+    for name, value in (given or {}).items():
+        if name not in rows.columns:
+            rows[name] = value
+        rows[name] = rows[name].where(rows[name].str.strip() != "", value)
     for name in REQUIRED:
         if name not in rows.columns:
             raise InputError(f"{path}: column '{name}' is missing")
+    for name in ("model", "hardware"):
+        rows[name] = [_beside(path, value) for value in rows[name]]
     if "concurrency" not in rows.columns and "batch" not in rows.columns:
         raise InputError(f"{path}: needs a column 'concurrency' or 'batch'")
     if "id" not in rows.columns:
         rows.insert(0, "id", [str(index) for index in range(1, len(rows) + 1)])
-    for name in ("concurrency", "batch", "input_len", "output_len", *METRICS):
+    for name in ("concurrency", "batch", "input_len", "output_len", *JUDGED):
         if name in rows.columns:
             rows[name] = _numbers(rows[name], path, name)
     return rows
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The table as text: a CSV, or what a benchmark tool wrote."""
+    import pandas as pd
+
+    from llmroof.evidence.readers.results import results
+
+    try:
+        content = path.read_text("utf-8")
+        found = results(path, content)
+        if found is None:
+            return pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV: {error}") from None
+    if not found:
+        raise InputError(f"{path}: holds no result that a prediction could be held against")
+    columns = dict.fromkeys(key for row in found for key in row)
+    cells = [["" if row.get(key) is None else str(row[key]) for key in columns] for row in found]
+    rows = pd.DataFrame(cells, columns=list(columns), dtype=str)
+    return rows.loc[:, [name for name in columns if rows[name].str.strip().any()]]
+
+
+def _beside(path: Path, value: str) -> str:
+    """A file named from the folder of the rows, as a path from here; other names as they are."""
+    if not is_path(value) or Path(value).exists():
+        return value
+    beside = path.parent / value
+    return str(beside) if beside.exists() else value
 
 
 def _numbers(column: pd.Series[str], path: Path, name: str) -> pd.Series[float]:
@@ -87,7 +128,7 @@ def _numbers(column: pd.Series[str], path: Path, name: str) -> pd.Series[float]:
         value = column[wrong].iloc[0][:40]
         raise InputError(f"{path}:{line}: {name}: '{value}' is not a number")
     none = numbers <= 0
-    if name in METRICS and none.any():  # an error relative to nothing has no size
+    if name in JUDGED and none.any():  # an error relative to nothing has no size
         line = none.tolist().index(True) + 2
         raise InputError(f"{path}:{line}: {name}: what was measured is above zero")
     return numbers.astype(float)

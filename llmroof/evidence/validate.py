@@ -16,7 +16,15 @@ import numpy as np
 from llmroof.api import estimate
 from llmroof.calibration.ranges import METRICS as RANGED
 from llmroof.errors import InputError, LlmroofError
-from llmroof.evidence.rows import DEPLOYMENT, METRICS, lengths, options, read_rows
+from llmroof.evidence.families import family_seconds
+from llmroof.evidence.rows import (
+    DEPLOYMENT,
+    FAMILY_COLUMNS,
+    JUDGED,
+    lengths,
+    options,
+    read_rows,
+)
 from llmroof.models.load import load_model
 from llmroof.specs.hardware import load_hardware
 
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
 
 #: what a prediction adds to a row
 _COLUMNS: Final = (
-    *(f"predicted_{metric}" for metric in METRICS),
+    *(f"predicted_{metric}" for metric in JUDGED),
     *(f"{end}_{metric}" for metric in RANGED for end in ("low", "high")),
 )
 #: a part of TTFT below this share is not told
@@ -38,16 +46,20 @@ Progress = Callable[[int, int], None]
 
 
 def validate(
-    rows: pd.DataFrame | Path | str, progress: Progress | None = None, **overrides: Any
+    rows: pd.DataFrame | Path | str,
+    progress: Progress | None = None,
+    given: Mapping[str, str] | None = None,
+    **overrides: Any,
 ) -> pd.DataFrame:
     """The rows with `predicted_<metric>`, `error_<metric>` and `error` (why not predicted).
 
     Where the prediction has a range, `low_<metric>` and `high_<metric>` are its ends and
     `inside_<metric>` tells whether the measurement lies between them.
     `overrides` replace options of every row (`limit=True` holds the pure roofline
-    against the measurements). Raises InputError when the file cannot be read.
+    against the measurements); `given` fills columns that the file leaves
+    empty. Raises InputError when the file cannot be read.
     """
-    frame = read_rows(Path(rows)) if isinstance(rows, (str, Path)) else rows.copy()
+    frame = read_rows(Path(rows), given) if isinstance(rows, (str, Path)) else rows.copy()
     frame = frame.reset_index(drop=True)
     keys = [name for name in DEPLOYMENT if name in frame.columns]
     found = {name: np.full(len(frame), np.nan) for name in _COLUMNS}
@@ -59,7 +71,9 @@ def validate(
         if progress is not None:
             progress(done, len(frame))
     frame = frame.assign(**found, error=faults)
-    for metric in METRICS:
+    unknown = [f"predicted_{name}" for name in FAMILY_COLUMNS if name not in frame.columns]
+    frame = frame.drop(columns=unknown)
+    for metric in JUDGED:
         if metric in frame.columns:
             measured = frame[metric]
             frame[f"error_{metric}"] = (frame[f"predicted_{metric}"] - measured) / measured
@@ -80,7 +94,14 @@ class _Asker:
         self.hardware = lru_cache(maxsize=None)(load_hardware)
 
     def __call__(self, group: pd.DataFrame) -> Estimate:
-        question = {**question_of(group), **self.overrides}
+        return self._ask(question_of(group))
+
+    def one(self, row: pd.DataFrame) -> Estimate:
+        """The answer for one row, its operators included."""
+        return self._ask(_scalar(question_of(row)))
+
+    def _ask(self, asked: dict[str, Any]) -> Estimate:
+        question = {**asked, **self.overrides}
         for name, read in (("model", self.model), ("gpu", self.hardware)):
             if isinstance(question[name], str):
                 question[name] = read(question[name])
@@ -101,6 +122,11 @@ def _predict_group(asker: _Asker, group: pd.DataFrame, found: dict[str, Any], fa
         return
     for name, values in figures(answer).items():
         found[name][place] = values
+    timed = [name for name in FAMILY_COLUMNS if name in group.columns]
+    for index in group.index[group[timed].notna().any(axis=1)]:
+        one = asker.one(group.loc[[index]])  # only a single point tells its operators
+        for name, value in family_seconds(one).items():
+            found[name][index] = value
 
 
 def question_of(group: pd.DataFrame) -> dict[str, Any]:
@@ -156,7 +182,7 @@ def summary(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     found = []
     for values, group in groups:
         labels = dict(zip(by, values if isinstance(values, tuple) else (values,), strict=True))
-        for metric in METRICS:
+        for metric in JUDGED:
             if metric not in frame.columns or not group[metric].notna().any():
                 continue
             errors = group.loc[group[metric].notna(), f"error_{metric}"]
@@ -182,11 +208,7 @@ def explain(frame: pd.DataFrame, index: Any, **overrides: Any) -> str:
     """What one row's prediction is made of: parts of TTFT, and the largest operators."""
     keys = [name for name in DEPLOYMENT if name in frame.columns]
     group = frame.loc[[index]].fillna(dict.fromkeys(keys, ""))
-    question = {**question_of(group), **overrides}
-    for name in ("batch", "concurrency", "input_len", "output_len"):
-        if name in question:
-            question[name] = float(np.ravel(question[name])[0])
-    found = estimate(**question)
+    found = estimate(**{**_scalar(question_of(group)), **overrides})
     parts = [f"{_largest(found.prefill)} of prefill", f"{_largest(found.decode)} of decode"]
     steady = found.steady
     if steady is not None:
@@ -202,6 +224,14 @@ def explain(frame: pd.DataFrame, index: Any, **overrides: Any) -> str:
         parts += [f"TTFT {', '.join(words)}", f"TPOT {between:.0%} prefill of others"]
         parts += [f"{steady.running:.0f} of {steady.running + steady.waiting:.0f} running"]
     return "; ".join(parts)
+
+
+def _scalar(question: dict[str, Any]) -> dict[str, Any]:
+    """The question with plain numbers in place of arrays of one."""
+    names = ("batch", "concurrency", "input_len", "output_len")
+    return question | {
+        name: float(np.ravel(question[name])[0]) for name in names if name in question
+    }
 
 
 def _largest(phase: PhaseEstimate) -> str:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from llmroof.evidence.rows import FAMILY_COLUMNS
 from llmroof.render.schema_check import CHECKED
 from llmroof.render.schema_parts import (
     AMOUNT,
@@ -187,6 +188,7 @@ _MEASURED: Final = optional(
     record(id=TEXT, error=maybe(TEXT)),
     **keys(_JUDGED, "ttft_s", "tpot_s", "e2e_latency_s"),
     **keys(_JUDGED, "prefill_tokens_per_s", "decode_tokens_per_s", "output_tokens_per_s"),
+    **keys(_JUDGED, *FAMILY_COLUMNS),
 )
 _SUMMARY: Final = record(
     keys(COUNT, "n", "failed"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from llmroof import units
-from llmroof.evidence.rows import METRICS
+from llmroof.evidence.rows import JUDGED, METRICS
 from llmroof.evidence.validate import explain, summary
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import head, plain
@@ -31,7 +31,7 @@ def validation_document(frame: pd.DataFrame, by: Sequence[str]) -> dict[str, Any
 def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
     """One row: measured, predicted and relative error of what was measured, or the fault."""
     known: dict[str, Any] = {"id": str(row["id"]), "error": row["error"] or None}
-    for name in METRICS:
+    for name in JUDGED:
         if _known(row.get(name)):
             inside = row.get(f"inside_{name}")
             known[name] = {

@@ -22,33 +22,80 @@ if TYPE_CHECKING:
 @click.option("--by", metavar="A,B", help="Sum up by these columns too: model,hardware.")
 @click.option("--limit", is_flag=True, help="Hold the physical limit against the measurements.")
 @click.option("--plot", type=ChartFile(), metavar="FILE", help="Parity chart: .png, .svg or .pdf.")
+@click.option(
+    "--roofline",
+    type=ChartFile(),
+    metavar="FILE",
+    help="Roofline chart, measured points beside predicted ones.",
+)
+@click.option("--gpu", metavar="G", help="The hardware, where the file does not say it.")
+@click.option("--model", metavar="M", help="The model, where the file does not say it.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="A column that the file leaves empty: tp=4, precision=fp8, batch=8 (repeatable).",
+)
 @output()
-def command(rows: str, by: str | None, limit: bool, plot: str | None, target: Target) -> None:
+def command(
+    rows: str,
+    by: str | None,
+    limit: bool,
+    plot: str | None,
+    roofline: str | None,
+    gpu: str | None,
+    model: str | None,
+    settings: tuple[str, ...],
+    target: Target,
+) -> None:
     """Predict measured ROWS (a CSV) and say how far off the predictions are.
 
     Columns: model, hardware, input_len, output_len, concurrency or batch, and what was
-    measured (ttft_s, tpot_s ...); a row that cannot be predicted says why.
+    measured (ttft_s, tpot_s ...); a row that cannot be predicted says why. Results of vllm
+    bench, SGLang's bench_serving, llama-bench, genai-perf and aiperf are read as they are.
     """
     from llmroof.cli.output import check_writable
     from llmroof.evidence.validate import validate
     from llmroof.render import validation
 
-    chart = None if plot is None else Path(plot)
-    if chart is not None:
-        check_writable(chart, force=target.force)
+    charts = [None if name is None else Path(name) for name in (plot, roofline)]
+    for chart in charts:
+        if chart is not None:
+            check_writable(chart, force=target.force)
     columns = [name.strip() for name in by.split(",") if name.strip()] if by else []
+    given = _given(gpu, model, settings)
     with _progress() as told:
-        frame = validate(Path(rows), told, **({"limit": True} if limit else {}))
+        if limit:
+            frame = validate(Path(rows), told, given, limit=True)
+        else:
+            frame = validate(Path(rows), told, given)
     target.show(
         lambda: validation.validation_page(frame, columns),
         lambda: validation.validation_document(frame, columns),
         lambda: validation.validation_rows(frame),
     )
-    if chart is not None:
+    if charts[0] is not None:
         from llmroof.render.plots.parity import draw
 
-        draw(frame, chart)
-        click.echo(f"wrote {chart}", err=True)
+        draw(frame, charts[0])
+        click.echo(f"wrote {charts[0]}", err=True)
+    if charts[1] is not None:
+        from llmroof.render.plots.measured import draw_points
+
+        draw_points(frame, charts[1])
+        click.echo(f"wrote {charts[1]}", err=True)
+
+
+def _given(gpu: str | None, model: str | None, settings: tuple[str, ...]) -> dict[str, str]:
+    """What fills empty columns."""
+    found = {name: value for name, value in (("hardware", gpu), ("model", model)) if value}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (name.strip() and equals and value.strip()):
+            raise click.UsageError(f"--set takes COLUMN=VALUE, not '{setting[:40]}'")
+        found[name.strip()] = value.strip()
+    return found
 
 
 @contextmanager

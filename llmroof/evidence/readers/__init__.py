@@ -1,0 +1,1 @@
+"""Results of benchmark tools as measured rows: one module per format."""
