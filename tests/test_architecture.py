@@ -31,6 +31,7 @@ LAYERS = (
     ("regression",),
     ("render",),
     ("report",),
+    ("serve",),
     ("cli", "testing"),
 )
 #: imports that go the other way, each inside a function and with its reason

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "explain": "llmroof.cli.commands.explain",
     "plot": "llmroof.cli.commands.plot",
     "report": "llmroof.cli.commands.report",
+    "serve": "llmroof.cli.commands.serve",
     "sweep": "llmroof.cli.commands.sweep",
     "recommend": "llmroof.cli.commands.recommend",
     "advise": "llmroof.cli.commands.advise",

@@ -102,6 +102,13 @@ def content(wanted: Wanted) -> Tree:
     )
 
 
+def check_wanted(wanted: Wanted) -> None:
+    """Raise LlmroofError now where `content` would at its first choice or a name."""
+    _start(wanted)
+    for name in wanted.gpus:
+        _hardware(name)
+
+
 def calculation(deployment: Deployment, **work: Any) -> dict[str, Any]:
     """Every figure of an estimate that varies or is shown, by its name in the output.
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from llmroof.api import estimate
 from llmroof.render.page import WIDE, to_text
+from llmroof.render.record import Tree
 from llmroof.render.report import estimate_page
 from llmroof.report.content import Wanted, content
 from llmroof.report.page import page
 
 
-def make(wanted: Wanted, *, live: bool = False) -> str:
+def make(wanted: Wanted) -> str:
     """The page of a request as HTML text. Raises LlmroofError as an estimate does."""
-    found = content(wanted)
+    return page_of(wanted, content(wanted))
+
+
+def page_of(wanted: Wanted, found: Tree, *, live: bool = False) -> str:
+    """The page of a request whose content is at hand; a `live` one asks its server."""
     start = found["start"]
     plan = {name: start[name] for name in ("tp", "pp", "dp", "ep")}
     options = {name: value for name, value in wanted.options.items() if name not in plan}

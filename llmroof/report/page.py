@@ -74,7 +74,7 @@ def packed(content: Any) -> str:
 
 
 def _scripts(live: bool) -> list[str]:
-    names = (*VENDORED, *OWN, *(LIVE if live else ()))
+    names = (*VENDORED, *OWN[:-1], *(LIVE if live else ()), OWN[-1])  # the last one starts it
     return [asset(name) for name in names]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,3 +63,17 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(make(wanted), "utf-8")
     return file
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """Address of a server of its own thread that began with one small page."""
+    pytest.importorskip("waitress", reason="the extra `serve` is not installed")
+    from llmroof.serve.run import HOST, server
+
+    found = server(Wanted("llama-3.1-8b", ("h100",), ("bf16",), (1,), WORK, {}), 0)
+    thread = threading.Thread(target=found.run, daemon=True)
+    thread.start()
+    yield f"http://{HOST}:{found.effective_port}/"
+    found.close()
+    thread.join(5)

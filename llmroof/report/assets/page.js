@@ -128,6 +128,7 @@ async function start() {
   addDownloads();
   addZoom();
   watchSight();
+  if ("live" in document.body.dataset) addAsking();
   $("#controls").addEventListener("submit", (event) => event.preventDefault());
   $("#copy-link").addEventListener("click", (event) => { history.replaceState(null, "", `#${fragmentOf(state, content)}`); copy(location.href, event.target); });
   $("#copy-command").addEventListener("click", (event) => copy($("#command").textContent, event.target));

@@ -1,0 +1,1 @@
+"""The interactive page over a local HTTP server that asks the engine."""
