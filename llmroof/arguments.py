@@ -22,14 +22,15 @@ NUMBERS: Final = (
     "max_num_batched_tokens", "max_num_seqs", "speculative_tokens", "acceptance_rate",
     "prefix_hit_rate", "chunked_prefill", "routing_skew", "prefill_workers", "decode_workers",
     "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep", "transfer_bandwidth",
+    "slo_ttft", "slo_tpot", "max_gpus", "count", "top", "start",
 )  # fmt: skip
 WHOLE: Final = (
     "num_gpus", "tp", "pp", "dp", "ep", "speculative_tokens", "prefill_workers", "decode_workers",
-    "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep",
+    "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep", "max_gpus", "count", "top", "start",
 )  # fmt: skip
 TEXTS: Final = (
     "precision", "weights", "activations", "kv_cache_dtype", "engine", "attention", "fusion",
-    "all_reduce", "load", "transfer_overlap",
+    "all_reduce", "load", "transfer_overlap", "objective", "by", "where", "pareto", "columns",
 )  # fmt: skip
 FLAGS: Final = ("limit", "kv_cache", "random_lengths", "disaggregated")
 LOADED: Final[Mapping[str, tuple[type, str]]] = {
@@ -43,14 +44,25 @@ _SHOWN: Final = 40
 def check_arguments(given: Mapping[str, Any], known: Iterable[str]) -> None:
     """Raise InputError on an unknown keyword or a value of the wrong kind; None is left out."""
     names = list(known)
-    for name, value in given.items():
+    for name in given:
         if name not in names:
             guess = nearest(name, names)
             hint = f"; did you mean '{guess}'?" if guess else f"; known: {', '.join(names)}"
             raise InputError(f"unknown argument '{name[:_SHOWN]}'{hint}")
-        if value is not None:
-            _check(name, value)
+    check_values(given)
     _check_shapes({name: given[name] for name in ARRAYS if given.get(name) is not None})
+
+
+def check_values(given: Mapping[str, Any], several: bool = False) -> None:
+    """Raise InputError on a value of the wrong kind; None is left out, as is an unknown name.
+
+    With `several` a list, tuple or array holds one value after the other, each checked alone.
+    """
+    for name, value in given.items():
+        many = several and isinstance(value, list | tuple | np.ndarray) and name not in ARRAYS
+        for one in value if many else (value,):
+            if one is not None:
+                _check(name, one)
 
 
 def _check(name: str, value: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmroof.arguments import check_values
 from llmroof.blocks.base import Block
 from llmroof.calibration.load import EngineRules, load_calibration, load_engine
 from llmroof.engine.deployment import OVERLAPS, Deployment, Speculation, Workers
@@ -82,6 +83,7 @@ def deploy(
     out), every one under tp, pp, dp and ep, prefill workers under the `prefill_` degrees
     that are given; `num_gpus` counts the devices of all of them.
     """
+    check_values(dict(locals()))
     loaded = (
         model
         if isinstance(model, Model)

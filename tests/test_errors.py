@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 
 import llmroof
 from llmroof.cli.main import cli
-from llmroof.errors import InputError
+from llmroof.errors import InputError, LlmroofError
 
 #: arguments -> a part of the message
 FAULTS: list[tuple[list[str], str]] = [
@@ -278,3 +279,61 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert same.serving == one.serving
     rows = llmroof.estimate(gpu="h100", batch=[1, 8], tp=2)
     assert rows.serving.tpot[1] == one.serving.tpot
+
+
+WRONG_KINDS: list[tuple[str, dict[str, Any], str]] = [
+    ("estimate", {"batch": "x"}, "batch must be a number or an array of numbers, not 'x'"),
+    ("estimate", {"tp": "x"}, "tp must be a number, not 'x'"),
+    ("estimate", {"disaggregated": 1}, "disaggregated must be True or False, not 1"),
+    ("deploy", {"tp": "x"}, "tp must be a number, not 'x'"),
+    ("deploy", {"tp": 1.5}, "tp must be a whole number, not 1.5"),
+    ("deploy", {"model": 5}, "model must be the name of a model or a loaded Model, not 5"),
+    ("deploy", {"kv_cache": "no"}, "kv_cache must be True or False, not 'no'"),
+    ("recommend", {"slo_ttft": "x"}, "slo_ttft must be a number, not 'x'"),
+    ("recommend", {"max_gpus": 2.5}, "max_gpus must be a whole number, not 2.5"),
+    ("recommend", {"gpu": ["h100", 5]}, "gpu must be the name of a GPU or a loaded Hardware"),
+    ("recommend", {"foo": 5}, "unknown argument 'foo'"),
+    ("recommend", {"disaggregated": True}, "recommend searches whole replicas"),
+    ("sweep", {"tp": [1, "x"]}, "tp must be a number, not 'x'"),
+    ("sweep", {"batch": "x"}, "batch must be a number or an array of numbers, not 'x'"),
+    ("sweep", {"price": "x"}, "price must be a number, not 'x'"),
+    ("sweep", {"where": 5}, "where must be a name, not 5"),
+    ("sweep", {"columns": 5}, "columns must be a name, not 5"),
+    ("advise", {"estimate": "x"}, "advise takes an Estimate, not 'x'"),
+    ("compare", {}, "compare takes two or more Estimates"),
+]
+
+
+@pytest.mark.parametrize(("function", "given", "sentence"), WRONG_KINDS)
+def test_wrong_kinds_from_python_are_named_in_one_line(
+    function: str, given: dict[str, Any], sentence: str
+) -> None:
+    from llmroof import api
+
+    call = getattr(llmroof, function, None) or getattr(api, function)
+    with pytest.raises(LlmroofError) as raised:
+        call(**given)
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_axis_may_be_a_list_a_tuple_or_an_array() -> None:
+    for values in ([1, 2], (1, 2), np.array([1, 2])):
+        assert list(llmroof.sweep(gpu="h100", batch=4, tp=values)["tp"]) == [1, 2]
+
+
+def test_a_price_without_a_date_says_so() -> None:
+    """The catalogue that some prices are from states no date: no empty comma, the word."""
+    import re
+
+    from llmroof.specs.catalog import HARDWARE
+    from llmroof.specs.hardware import load_hardware
+
+    undated = [
+        price for name in HARDWARE.files() for price in load_hardware(name).prices if not price.date
+    ]
+    assert undated
+    assert all(price.offer.endswith(", undated") for price in undated)
+    shown = CliRunner().invoke(cli, ["gpus", "show", "h200"]).stdout
+    assert "3.5 Nebius, on-demand, undated:" in shown
+    assert not re.search(r", :|, \)", shown)

@@ -178,7 +178,7 @@ def price_basis(estimate: Estimate) -> tuple[str, str | None]:
     if listed is None or "price" not in estimate.defaults:
         return f"{used:g} USD per GPU-hour, as given", None
     return (
-        f"{used:g} USD per GPU-hour ({listed.provider}, {listed.kind}, {listed.date})",
+        f"{used:g} USD per GPU-hour ({listed.offer})",
         listed.title or listed.url or None,
     )
 

@@ -215,7 +215,7 @@ def _source_text(source: Source) -> str:
 
 def _price(price: Price) -> str:
     where = price.url or price.title
-    return f"{price.usd_per_hour:g} {price.provider}, {price.kind}, {price.date}: {where}"
+    return f"{price.usd_per_hour:g} {price.offer}: {where}"
 
 
 def _achieved(one: Achieved) -> str:

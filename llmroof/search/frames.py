@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from llmroof.arguments import check_values
 from llmroof.engine.estimate import Estimate
+from llmroof.errors import InputError
 from llmroof.search import advise as levers
 from llmroof.search import compare as side_by_side
 from llmroof.search.axes import make_axes
@@ -32,6 +34,8 @@ def sweep(
     """
     import pandas as pd
 
+    choices = {"where": where, "top": top, "by": by, "pareto": pareto, "columns": columns}
+    check_values(axes | choices | {"start": start}, several=True)
     grid = make_axes(axes)
     choice = make_choice(where, top, by, pareto)
     names = chosen_columns(grid, columns)
@@ -51,6 +55,8 @@ def advise(estimate: Estimate, by: str = "tpot") -> Any:
     """The levers of a deployment as a DataFrame, best first; `result` holds each estimate."""
     import pandas as pd
 
+    if not isinstance(estimate, Estimate):
+        raise InputError(f"advise takes an Estimate, not {repr(estimate)[:40]}")
     pulls = levers.advise(estimate, by)
     return pd.DataFrame(
         [
@@ -72,6 +78,8 @@ def compare(*estimates: Estimate) -> Any:
     """Estimates side by side as a DataFrame: figures down, one column each, and the ratios."""
     import pandas as pd
 
+    if len(estimates) < 2 or not all(isinstance(one, Estimate) for one in estimates):
+        raise InputError("compare takes two or more Estimates")
     found = side_by_side.compare(estimates)
     figures = {chr(ord("A") + i): dict(one) for i, one in enumerate(found.figures)}
     ratios = {f"{chr(ord('A') + i)}/A": dict(one) for i, one in enumerate(found.ratios) if i}

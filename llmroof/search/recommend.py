@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmroof.arguments import check_values
 from llmroof.engine.deployment import Deployment
-from llmroof.errors import InputError, LlmroofError
+from llmroof.errors import InputError, LlmroofError, UnknownName
 from llmroof.models.load import load_model
 from llmroof.models.model import Model
 from llmroof.operators import Plan
@@ -59,6 +60,13 @@ def recommend(
     are tried. `options` are those of `deploy` that hold for every candidate.
     Raises LlmroofError for a question that cannot be asked.
     """
+    own = {name: value for name, value in locals().items() if name != "options"}
+    check_values(own | options, several=True)
+    known = tuple(deploy.__kwdefaults__ or ())
+    if unknown := next((name for name in options if name not in known), None):
+        raise UnknownName("argument", unknown, (*own, *known))
+    if options.get("disaggregated"):
+        raise InputError("recommend searches whole replicas: advise has the lever disaggregated")
     loaded = model if isinstance(model, Model) else load_model(model or DEFAULTS["model"])
     goal = make_goal(
         input_len=input_len,

@@ -90,7 +90,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """One dated offer for one device-hour in USD."""
+    """One offer for one device-hour in USD; `date` is "" where the source states none."""
 
     usd_per_hour: float
     provider: str
@@ -99,6 +99,11 @@ class Price:
     title: str = ""
     url: str = ""
     confidence: str = "medium"
+
+    @property
+    def offer(self) -> str:
+        """`Nebius, on-demand, undated`: whose, of what kind, and of when."""
+        return f"{self.provider}, {self.kind}, {self.date or 'undated'}"
 
 
 @dataclass(frozen=True, slots=True)
