@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 import llmroof
 from llmroof.cli.main import cli
 from llmroof.errors import InputError
+from llmroof.render.plots import style
+from llmroof.render.plots.gains import compose
 from llmroof.search.advise import GAINS, PAYS, Pull, advise
 from llmroof.search.compare import compare, time_shift
 
@@ -235,3 +237,23 @@ def test_of_what_is_free_nothing_is_saved(by: str) -> None:
     )["levers"]
     assert levers
     assert {lever["gains"]["cost"] for lever in levers} == {None}
+
+
+def test_the_chart_of_the_levers(tmp_path: Path) -> None:
+    path, again = tmp_path / "levers.png", tmp_path / "again.png"
+    args = ("advise", "--gpu", "h100", "-b", "32", "--by", "cost", "--plot")
+    for file in (path, again):
+        assert run(*args, str(file)).exit_code == 0
+    assert path.stat().st_size > 5_000
+    assert path.read_bytes() == again.read_bytes()
+    assert "exists" in run(*args, str(path)).stderr
+    assert run(*args, str(path), "--force").exit_code == 0
+    with style.look():
+        estimate = llmroof.estimate(gpu="h100", batch=32)
+        pulls = advise(estimate, "cost")
+        figure = compose(estimate, pulls, "cost")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["TTFT saved", "TPOT saved", "tok/s/GPU added", "USD/M saved"]
+    shown = [text.get_text() for text in figure.axes[3].texts]
+    free = [pull for pull in pulls if not pull.in_use]
+    assert f"{free[0].gains['cost']:+.0%}" == shown[0]

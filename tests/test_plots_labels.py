@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmroof.render.plots import style
+from llmroof.render.plots import families, style
 from llmroof.render.plots.labels import Board, Density, box, overlap, turned
+from llmroof.specs.catalog import HARDWARE
 
 
 def fresh() -> Board:
@@ -117,6 +118,11 @@ def test_a_gpu_keeps_its_colour_and_neighbours_differ() -> None:
     pair = style.colors(["a100-sxm-80gb", "h100-sxm", "h100-pcie"])
     assert pair["h100-sxm"] == alone["h100-sxm"] == style.PALETTE["vermillion"]
     assert len(set(pair.values())) == 3
+    every = [gpu for gpus in families.FAMILIES.values() for gpu in gpus]
+    assert set(every) == set(HARDWARE.files())
+    looks = {gpu: (color, style.mark(gpu)) for gpu, color in style.colors(every).items()}
+    assert all(looks[gpu] == (style.colors([gpu])[gpu], style.mark(gpu)) for gpu in every)
+    assert len(set(looks.values())) == len(every)
     many = style.colors([f"gpu-{index}" for index in range(len(style.PALETTE))])
     assert len(set(many.values())) == len(style.PALETTE)
 

@@ -18,6 +18,7 @@ import llmroof
 from llmroof.cli.main import cli
 from llmroof.errors import InputError, UnknownName
 from llmroof.figures import COLUMNS, more_is_better
+from llmroof.render.plots import lines, style
 from llmroof.render.table import columns as json_columns
 from llmroof.search.axes import make_axes
 from llmroof.search.sweep import (
@@ -395,6 +396,17 @@ def test_charts_are_written_and_repeat(tmp_path: Path, name: str, args: tuple[st
         assert result.exit_code == 0, result.output
     assert path.stat().st_size > 5_000
     assert path.read_bytes() == again.read_bytes()
+
+
+def test_a_chart_of_batches_takes_the_best_of_many(tmp_path: Path) -> None:
+    """Eight plans of two GPUs are more than a chart holds: the best of each GPU come first."""
+    grid = rows({"gpu": ["h100", "a100"], "tp": [1, 2, 4, 8], "batch": [1, 8, 64]})
+    with style.look():
+        figure = lines.compose(grid)
+    names = [text.get_text() for text in figure.legends[-1].get_texts()]
+    assert len(names) == lines.MOST_SERIES
+    assert {name.partition(" × ")[2] or name for name in names} == {"h100-sxm", "a100-sxm-80gb"}
+    assert any("7 of 8 deployments" in text.get_text() for text in figure.texts)
 
 
 def test_the_notebook_runs() -> None:

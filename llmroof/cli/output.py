@@ -70,7 +70,7 @@ class Target:
 def target(form: str | None, path: str | None, force: bool, formats: Sequence[str]) -> Target:
     """The target of the options; InputError when the file is in the way or cannot be."""
     if path is None:
-        return Target(form or formats[0])
+        return Target(form or formats[0], force=force)
     file = Path(path)
     check_writable(file, force=force)
     guess = _BY_ENDING.get(file.suffix.lower(), formats[0])

@@ -19,6 +19,10 @@ from llmroof.search.advise import (
     Pull,
 )
 
+#: levers on formats, which work on bytes
+_FORMATS: Final = {"weights", "precision", "kv_cache_dtype"}
+#: gains beyond this are told as multiples
+_TIMES: Final = 10.0
 _NAMES: Final = {
     "ttft": "TTFT",
     "tpot": "TPOT",
@@ -101,8 +105,8 @@ def advise_page(
         if said := _words(estimate, pull):
             items.append(Line(f"- {pull.title}: {said}", hang=2))
     if idle:
-        names = ", ".join(pull.title for pull in idle)
-        items.append(Line(f"- gains under {PAYS:.0%} here: {names}", hang=2))
+        items += [Line(""), heading(f"Gains under {PAYS:.0%} here, and why")]
+        items += [Line(f"- {pull.title}: {_why_not(pull)}", hang=2) for pull in idle]
     used = [pull for pull in pulls if pull.in_use]
     if used:
         items += [Line(""), heading("Already in use")]
@@ -138,6 +142,8 @@ def _load(estimate: Estimate) -> str:
 def _percent(gain: float | None) -> str:
     if gain is None:
         return "-"
+    if abs(gain) >= _TIMES:
+        return f"{1 + abs(gain):,.0f}×"
     return "0%" if abs(gain) < 0.005 else f"{gain:+.0%}"
 
 
@@ -178,11 +184,37 @@ def _range(estimate: Estimate, pull: Pull) -> str:
     first, last = pull.pays
     if (first, last) == (low, high):
         return f"pays at every {name} that fits (to {high:,})"
-    if first == low:
-        return f"stops paying beyond {name} {last:,}"
     if last == high:
         return f"pays from {name} {first:,} on"
-    return f"pays from {name} {first:,} to {last:,}"
+    why = f", where {_stop(pull)}" if pull.stop else ""
+    if first == low:
+        return f"stops paying beyond {name} {last:,}{why}"
+    return f"pays from {name} {first:,} to {last:,}{why}"
+
+
+def _stop(pull: Pull) -> str:
+    """What stands against a lever."""
+    stop = pull.stop
+    assert stop is not None
+    step = "a prompt's pass" if stop.phase == "prefill" else "a decode step"
+    if stop.bound == "memory" and stop.phase == "decode" and _FORMATS & pull.change.keys():
+        return f"{stop.kv_share:.0%} of the bytes of {step} are KV cache"
+    parts = {
+        "memory": f"memory takes {stop.share:.0%} of {step}",
+        "compute": f"arithmetic takes {stop.share:.0%} of {step}",
+        "network": f"the links take {stop.share:.0%} of {step}",
+        "overhead": f"launches and latencies take {stop.share:.0%} of {step}",
+    }
+    return parts[stop.bound]
+
+
+def _why_not(pull: Pull) -> str:
+    """The gain on the figure it is meant for, and what stands against it."""
+    gain = f"{_percent(pull.gains[pull.metric])} of {_NAMES[pull.metric]}"
+    waiting = pull.result.steady.waiting if pull.result.steady else 0.0
+    if float(waiting) >= 1 and not _FORMATS & pull.change.keys():
+        return f"{gain}; the KV cache has no room for {float(waiting):,.0f} of them"
+    return f"{gain}; {_stop(pull)}" if pull.stop else gain
 
 
 def _loses(pull: Pull) -> str:

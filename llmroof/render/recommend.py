@@ -12,6 +12,7 @@ from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, plain_tree, tree
 from llmroof.render.sweep import devices_words
 from llmroof.search.goal import Answer, Goal, Miss, Option
+from llmroof.search.headroom import up_to_most
 from llmroof.specs.precision import RECIPES, recipe
 
 #: what keeps a replica from carrying more, after "more at once"
@@ -105,6 +106,13 @@ def recommend_rows(answer: Answer) -> list[Tree]:
         }
         for place, option in enumerate(answer.options, 1)
     ]
+
+
+def curve_rows(answer: Answer) -> list[Tree]:
+    """A replica of every option from one request in flight to the most it could carry."""
+    from llmroof.render.table import rows
+
+    return [row for option in answer.options for row in rows(up_to_most(option))]
 
 
 def recommend_page(answer: Answer) -> Page:

@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.engine.deployment import Deployment
+from llmroof.engine.estimate import Estimate
 from llmroof.engine.loaded import estimate_load
-from llmroof.search.goal import Goal
+from llmroof.search.goal import Goal, Option
 from llmroof.search.judge import (
     Curve,
     Point,
@@ -27,6 +28,8 @@ from llmroof.search.space import Candidate, Question
 
 #: rates of arrival tried between the one that is carried and the largest
 _RATES: Final = 48
+#: loads between one request in flight and the most
+_LOADS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,16 @@ def headroom(one: Candidate, point: Point, goal: Goal, question: Question) -> He
     if grid[place] < point.concurrency:
         return Headroom(point.concurrency, float(curve.rate[place]), limit)
     return Headroom(float(grid[place]), float(curve.rate[place]), limit)
+
+
+def up_to_most(option: Option) -> Estimate:
+    """A replica of an option at loads from one request in flight to the most it could carry."""
+    deployment, load = option.estimate.deployment, option.estimate.load
+    assert load is not None
+    least = float(deployment.run.plan.dp)
+    most = max(option.most, float(load.concurrency), least)
+    grid = np.unique(np.round(np.append(np.geomspace(least, most, _LOADS), load.concurrency), 6))
+    return estimate_load(deployment, replace(load, kind="closed", concurrency=grid))
 
 
 def _of_rates(

@@ -8,6 +8,7 @@ import click
 
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, serving_question, single
+from llmroof.cli.types import ChartFile
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
@@ -22,16 +23,24 @@ if TYPE_CHECKING:
     show_default=True,
     help="The figure to rank by.",
 )
+@click.option(
+    "--plot",
+    type=ChartFile(),
+    metavar="FILE",
+    help="What each lever buys: .png, .svg or .pdf.",
+)
 @output()
-def command(asked: dict[str, Any], by: str, target: Target) -> None:
+def command(asked: dict[str, Any], by: str, plot: str | None, target: Target) -> None:
     """Levers ranked by what each buys, every one computed by asking again.
 
     Number formats, plan, batch, attention, prefix cache, chunked prefill, speculative
     decoding, other GPUs for the same money: which roof moves, and when it stops paying.
     """
     from llmroof.cli.ask import ask, given
+    from llmroof.cli.output import check_chart
     from llmroof.search.advise import advise
 
+    check_chart(plot, force=target.force)
     question = single(asked, "advise")
     estimate = ask(question)
     pulls = advise(estimate, by)
@@ -52,3 +61,10 @@ def command(asked: dict[str, Any], by: str, target: Target) -> None:
         return advise_rows(estimate, pulls)
 
     target.show(page, document, rows)
+    if plot is not None:
+        from pathlib import Path
+
+        from llmroof.render.plots.gains import draw
+
+        draw(estimate, pulls, by, Path(plot))
+        click.echo(f"wrote {plot}", err=True)

@@ -92,7 +92,7 @@ _TARGET = click.FloatRange(min=0, min_open=True)
     "--plot",
     type=ChartFile(),
     metavar="FILE",
-    help="Cost against latency of the options: .png, .svg, .pdf.",
+    help="Cost against latency of the options at every load: .png, .svg, .pdf.",
 )
 @specs_option
 @output()
@@ -130,8 +130,8 @@ def command(target: Target, plot: str | None, **asked: Any) -> int:
         from pathlib import Path
 
         from llmroof.render.plots.frontier import draw
-        from llmroof.render.recommend import recommend_rows
+        from llmroof.render.recommend import curve_rows
 
-        draw(recommend_rows(answer), Path(plot), cost=True)
+        draw(curve_rows(answer), Path(plot), cost=True)
         click.echo(f"wrote {plot}", err=True)
     return 0 if answer.options else 1

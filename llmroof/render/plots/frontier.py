@@ -29,8 +29,8 @@ Row = Mapping[str, Any]
 
 _AREA: Final = 16.0
 _FRONT_AREA: Final = 46.0
-#: beyond this many GPUs colours repeat
-_MOST_GPUS: Final = len(style.PALETTE)
+#: GPUs that a legend names, those with most points first
+_MOST_GPUS: Final = 18
 #: labels that find room on a frontier
 _MOST_LABELS: Final = 12
 #: room around the data on a logarithmic axis
@@ -87,18 +87,14 @@ def compose(rows: Sequence[Row], kind: _Kind) -> Figure:
     figure = blank()
     axes = axes_between(figure, _title(kept, front, kind), _subtitle(kept), _legend(gpus, colors))
     _axes(axes, x, y, kind)
-    ink = [colors[row["hardware"]] for row in kept]
-    axes.scatter(x, y, s=_AREA, c=ink, alpha=0.35, linewidths=0, zorder=2)
     axes.plot(x[front], y[front], color=style.INK, lw=1.3, zorder=3)
-    axes.scatter(
-        x[front],
-        y[front],
-        s=_FRONT_AREA,
-        c=[ink[index] for index in front],
-        edgecolors="white",
-        linewidths=0.9,
-        zorder=4,
-    )
+    names = np.array([row["hardware"] for row in kept])
+    best = np.isin(np.arange(len(kept)), front)
+    thin = {"s": _AREA, "alpha": 0.35, "linewidths": 0, "zorder": 2}
+    bold = {"s": _FRONT_AREA, "edgecolors": "white", "linewidths": 0.9, "zorder": 4}
+    for gpu in gpus:
+        for these, look in ((names == gpu) & ~best, thin), ((names == gpu) & best, bold):
+            axes.scatter(x[these], y[these], color=colors[gpu], marker=style.mark(gpu), **look)
     _name(axes, kept, x, y, front, colors)
     return figure
 
@@ -148,6 +144,8 @@ def _name(
         if words != last:
             named.append((int(index), words))
         last = words
+    if named[-1][0] != front[-1]:
+        named.append((int(front[-1]), last))
     step = max(1, -(-len(named) // _MOST_LABELS))
     for place, (index, words) in enumerate(named[::step]):
         callouts.beside(
@@ -197,11 +195,11 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _subtitle(rows: Sequence[Row]) -> str:
-    said = [f"{len(rows):,} deployments that fit"]
+    said = [f"{len(rows):,} points that fit"]
     for name, word in (("input_len", "tokens in"), ("output_len", "out")):
-        values = {row[name] for row in rows}
-        if len(values) == 1:
-            said.append(f"{values.pop():,} {word}")
+        values = sorted({row[name] for row in rows})
+        ends = f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
+        said.append(f"{ends} {word}")
     if all(row["limit"] for row in rows):
         said.append("at the physical limit")
     return " · ".join([*said, "line: no other is better in both"])
@@ -210,5 +208,10 @@ def _subtitle(rows: Sequence[Row]) -> str:
 def _legend(gpus: Sequence[str], colors: Mapping[str, str]) -> list[list[Any]]:
     from matplotlib.lines import Line2D
 
-    size: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7.0}
-    return [[Line2D([], [], color=colors[gpu], label=gpu, **size) for gpu in gpus[:_MOST_GPUS]]]
+    size: dict[str, Any] = {"linestyle": "none", "markersize": 7.0}
+    return [
+        [
+            Line2D([], [], color=colors[gpu], marker=style.mark(gpu), label=gpu, **size)
+            for gpu in gpus[:_MOST_GPUS]
+        ]
+    ]

@@ -53,7 +53,7 @@ class _Series:
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Write the chart of rows that sweep the batch or the requests in flight.
 
-    Raises InputError for one point, or for more series than a chart can hold.
+    Raises InputError where nothing varies.
     """
     style.check_path(path)
     with style.look():
@@ -63,11 +63,13 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 def compose(rows: Sequence[Row]) -> Figure:
     """The chart as a figure; call it inside `style.look()`."""
     name = "concurrency" if rows[0]["concurrency"] is not None else "batch"
-    series = _gather(rows, name)
+    series, many = _gather(rows, name)
     colors = style.colors([one.hardware for one in series])
     inks = _inks(series, colors)
     figure = blank()
-    whole = axes_between(figure, _title(series), _subtitle(rows, series), _legend(series, inks))
+    whole = axes_between(
+        figure, _title(series), _subtitle(rows, series, many), _legend(series, inks)
+    )
     upper, lower = _split(figure, whole)
     for axes, place in ((upper, 0), (lower, 1)):
         axes.set(xscale="log", yscale="log", ylabel=_PANELS[place][1])
@@ -81,7 +83,8 @@ def compose(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _gather(rows: Sequence[Row], name: str) -> list[_Series]:
+def _gather(rows: Sequence[Row], name: str) -> tuple[list[_Series], int]:
+    """(series, how many there are): as many as a chart can hold, the best of each GPU first."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row[name] is not None and row["tpot_s"]:
@@ -90,12 +93,14 @@ def _gather(rows: Sequence[Row], name: str) -> list[_Series]:
     groups = {key: group for key, group in groups.items() if sum(r["fits"] for r in group) > 1}
     if not groups:
         raise InputError(f"this chart needs several values of {name} that fit")
-    if len(groups) > MOST_SERIES:
-        raise InputError(
-            f"{len(groups)} deployments are too many for one chart: at most {MOST_SERIES}"
-        )
     varying = [key for place, key in enumerate(_KEYS) if len({g[place] for g in groups}) > 1]
-    return [_series(group, name, varying) for group in groups.values()]
+    found = [_series(group, name, varying) for group in groups.values()]
+    order = sorted(range(len(found)), key=lambda place: -float(found[place].panels[1].max()))
+    names = [found[place].hardware for place in order]
+    order = sorted(
+        order, key=lambda place: names[: order.index(place)].count(found[place].hardware)
+    )
+    return [found[place] for place in sorted(order[:MOST_SERIES])], len(found)
 
 
 def _series(group: Sequence[Row], name: str, varying: Sequence[str]) -> _Series:
@@ -207,11 +212,13 @@ def _title(series: Sequence[_Series]) -> str:
     )
 
 
-def _subtitle(rows: Sequence[Row], series: Sequence[_Series]) -> str:
+def _subtitle(rows: Sequence[Row], series: Sequence[_Series], many: int) -> str:
     said = [str(rows[0]["model"])] if len({row["model"] for row in rows}) == 1 else []
     for name, word in (("input_len", "tokens in"), ("output_len", "out")):
         if len({row[name] for row in rows}) == 1:
             said.append(f"{rows[0][name]:,} {word}")
+    if many > len(series):
+        said.append(f"{len(series)} of {many} deployments, most tokens/s of each GPU first")
     if all(one.ridge is None for one in series):
         said.append("no batch that fits reaches the ridge")
     return " · ".join(said)

@@ -1,6 +1,6 @@
 """One look for every chart: colours, marks, type, and how a figure becomes a file.
 
-A GPU has the same colour in every chart; a phase has its marker, a precision its line
+A GPU has the same colour and mark in every chart; a phase has its marker, a precision its line
 style, so that nothing hangs on colour alone. Sizes are chosen for a figure shown
 `WIDTH` · 80 pixels wide, as a README shows it.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from llmroof.errors import InputError
+from llmroof.render.plots import families
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,23 +37,6 @@ PALETTE: Final = {
     "orange": "#E69F00",
     "black": "#333333",
 }
-#: what an id begins with -> the colour it asks for; others get one by their name
-_PREFERRED: Final = {
-    "a100": "blue",
-    "a800": "blue",
-    "h100": "vermillion",
-    "h800": "vermillion",
-    "h200": "purple",
-    "gh200": "purple",
-    "b200": "green",
-    "gb200": "green",
-    "mi300x": "orange",
-    "mi325x": "orange",
-    "l40s": "sky",
-    "l4": "sky",
-    "t4": "black",
-}
-
 #: ink of text and axes, of secondary text, and of helping lines
 INK: Final = "#222222"
 MUTED: Final = "#5F6368"
@@ -122,24 +106,35 @@ def look() -> Iterator[None]:
 
 
 def colors(ids: Sequence[str]) -> dict[str, str]:
-    """A colour for each GPU id; two of one chart differ while the palette lasts."""
+    """The colour of each GPU id, the same in every chart (`families`).
+
+    Ids without a family take a colour of the palette by their name, and differ within a
+    chart while it lasts.
+    """
     chosen: dict[str, str] = {}
     names = list(PALETTE)
     for gpu in dict.fromkeys(ids):
-        asked = _PREFERRED.get(gpu.partition("-")[0])
-        start = names.index(asked) if asked else zlib.crc32(gpu.encode()) % len(names)
+        known = families.place(gpu)
+        if known is not None:
+            hue, tint = known[0], families.TINTS[known[1] % len(families.TINTS)]
+            chosen[gpu] = mix(hue, "#FFFFFF" if tint > 0 else "#000000", abs(tint)) if tint else hue
+            continue
+        start = zlib.crc32(gpu.encode()) % len(names)
         order = [PALETTE[name] for name in names[start:] + names[:start]]
         chosen[gpu] = next((color for color in order if color not in chosen.values()), order[0])
     return chosen
 
 
-def mix(color: str, other: str, part: float) -> str:
-    """`color` with `part` of `other` in it."""
-    from matplotlib.colors import to_hex, to_rgb
+def mark(gpu: str) -> str:
+    """The mark of a GPU's points, which sets it apart within its family."""
+    known = families.place(gpu)
+    return families.MARKS[0 if known is None else known[1] % len(families.MARKS)]
 
-    pairs = zip(to_rgb(color), to_rgb(other), strict=True)
-    red, green, blue = ((1 - part) * a + part * b for a, b in pairs)
-    return to_hex((red, green, blue))
+
+def mix(color: str, other: str, part: float) -> str:
+    """`color` with `part` of `other` in it; both as #RRGGBB."""
+    pairs = zip(*(bytes.fromhex(text[1:]) for text in (color, other)), strict=True)
+    return "#" + "".join(f"{round((1 - part) * a + part * b):02x}" for a, b in pairs)
 
 
 def shades(color: str, many: int) -> list[str]:
