@@ -155,3 +155,46 @@ def test_a_silent_config_has_the_heads_of_its_class() -> None:
     assert "num_key_value_heads 8" in silent.notes
     assert null.kv_cache_bytes_per_token(BF16) == 2 * 2 * 2 * 16 * 16
     assert not null.notes
+
+
+def test_minicpm_with_experts() -> None:
+    """openbmb/MiniCPM-MoE-8x2B: 13.9B held, every FFN eight times."""
+    dense = {
+        "model_type": "minicpm",
+        "hidden_size": 2304,
+        "intermediate_size": 5760,
+        "num_attention_heads": 36,
+        "num_hidden_layers": 40,
+        "vocab_size": 122753,
+    }
+    small, large = read(dense), read({**dense, "num_experts": 8, "num_experts_per_tok": 2})
+    ffn = 40 * 3 * 2304 * 5760
+    assert large.parameters - small.parameters == 7 * ffn + 40 * 8 * 2304
+    assert large.active_parameters - small.parameters == ffn + 40 * 8 * 2304
+
+
+@pytest.mark.parametrize(
+    ("model_type", "more", "names"),
+    [
+        ("llama", {"num_local_experts": 8}, "8 experts"),
+        ("qwen2", {"n_routed_experts": 64, "num_key_value_heads": 2}, "64 experts"),
+        ("gpt2", {"add_cross_attention": True}, "add_cross_attention"),
+        ("qwen3_next", {}, "expert"),
+        ("lfm2_moe", {}, "expert"),
+    ],
+)
+def test_never_a_silent_dense_guess(model_type: str, more: dict[str, Any], names: str) -> None:
+    config = {
+        "model_type": model_type,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 4,
+        "vocab_size": 100,
+        "max_position_embeddings": 128,
+        **{f"linear_{key}": 16 for key in ("num_key_heads", "num_value_heads")},
+        **{f"linear_{key}_head_dim": 16 for key in ("key", "value")},
+        **more,
+    }
+    with pytest.raises(SpecError, match=names):
+        read(config)

@@ -12,7 +12,7 @@ from llmroof.models.hf_config.decoder import Decoder, assemble, ffn
 from llmroof.models.hf_config.layers import FULL, LINEAR, kinds, sparse
 from llmroof.models.hf_config.parts import attention, mixer, mlp
 from llmroof.models.hf_config.traits import Experts, Traits
-from llmroof.models.hf_config.view import EXPERTS, Config
+from llmroof.models.hf_config.view import Config
 
 _BIAS: Final = ("attention_bias", False)
 
@@ -54,7 +54,7 @@ def lfm2(config: Config) -> Decoder:
     conv = ShortConv(
         config.hidden, config.size("conv_L_cache", default=3), config.flag("conv_bias", False)
     )
-    routed = config.has(*EXPERTS)
+    routed = config.model_type == "lfm2_moe"
     dense = config.size("num_dense_layers", default=2, low=0) if routed else config.layers
     plain_mlp = mlp(config, traits, config.size("intermediate_size", "block_ff_dim")
                     if routed else _lfm2_width(config))  # fmt: skip
@@ -116,7 +116,7 @@ def delta_net(config: Config) -> DeltaNet:
 def qwen3_next(config: Config) -> Decoder:
     """Qwen3-Next and Qwen3.5: three gated delta nets to one gated attention."""
     experts = Experts(shared_width=("shared_expert_intermediate_size", 512), shared_gate=True)
-    routed = config.has(*EXPERTS)
+    routed = config.model_type != "qwen3_5_text"
     traits = Traits(
         bias=_BIAS, qk_norm="head", head_dim=256, gate="full", experts=experts if routed else None
     )

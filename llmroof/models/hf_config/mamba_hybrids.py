@@ -208,7 +208,7 @@ def _length(config: Config) -> int:
 
 
 def _nemotron_experts(config: Config, traits: Traits) -> MoE:
-    experts = Experts(gated=False, shared_width=("moe_shared_expert_intermediate_size", 0))
+    experts = Experts(gated=False, shared_width=("moe_shared_expert_intermediate_size", 7688))
     latent = config.optional("moe_latent_size")
     biased = config.flag("mlp_bias", False)
     return replace(moe(config, traits, experts), latent=latent, latent_bias=biased)

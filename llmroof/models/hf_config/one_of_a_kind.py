@@ -15,7 +15,7 @@ from llmroof.models.hf_config.families import TRAITS
 from llmroof.models.hf_config.layers import kinds
 from llmroof.models.hf_config.parts import attention, expert_counts, mlp, moe
 from llmroof.models.hf_config.traits import Experts, Traits, Window, first_of
-from llmroof.models.hf_config.view import Config
+from llmroof.models.hf_config.view import EXPERTS, Config
 
 _BIAS: Final = ("attention_bias", False)
 
@@ -88,6 +88,12 @@ def cpmant(config: Config) -> Decoder:
         "scales": segments * here.hidden + buckets * here.heads,
     }
     return assemble(here, traits, lambda index: layer, embedding=tables)
+
+
+def minicpm(config: Config) -> Decoder:
+    """MiniCPM, dense or with experts of the FFN's width."""
+    experts = Experts(width=("intermediate_size",)) if config.has(*EXPERTS) else None
+    return plain(config, replace(TRAITS["minicpm"], experts=experts))
 
 
 def arctic(config: Config) -> Decoder:

@@ -19,7 +19,7 @@ from llmroof.models.hf_config import (
 from llmroof.models.hf_config.decoder import Decoder, plain
 from llmroof.models.hf_config.families import SAME_AS, TRAITS
 from llmroof.models.hf_config.quantization import stored_precision
-from llmroof.models.hf_config.view import CONTEXT, LIMIT, Config
+from llmroof.models.hf_config.view import CONTEXT, EXPERTS, LIMIT, Config
 from llmroof.models.hf_config.vision import towers
 from llmroof.models.hf_config.wrappers import TEXT_TYPES, text_config
 from llmroof.models.model import Model
@@ -81,6 +81,7 @@ READERS: Final[dict[str, Reader]] = {
     "dots3_note_text": sparse_latent.dots3,
     "longcat_flash": sparse_latent.longcat,
     "minimax_m3_vl_text": sparse_latent.minimax_m3,
+    "minicpm": one_of_a_kind.minicpm,
     "minicpm3": one_of_a_kind.minicpm3,
     "jetmoe": one_of_a_kind.jetmoe,
     "rwkv": one_of_a_kind.rwkv,
@@ -128,6 +129,7 @@ def model_of(config: Config) -> Model:
     """The model that a config describes; its text decoder where it is multimodal."""
     text = text_config(config)
     decoder = decode(text)
+    _nothing_left_out(text, decoder)
     extras, uncounted = towers(config, text.hidden)
     path = Path(config.file).resolve()
     named = path.name == "config.json"
@@ -149,6 +151,20 @@ def model_of(config: Config) -> Model:
         file=config.file,
         sources=(Source((), f"config.json of {stem}" if named else path.name),),
     )
+
+
+def _nothing_left_out(text: Config, decoder: Decoder) -> None:
+    """Keys that make another model of an architecture that is read without them are faults."""
+    if text.flag("add_cross_attention", False):
+        text.fault("add_cross_attention", "attention to an encoder is not modelled")
+    experts = text.get(*EXPERTS)
+    several = isinstance(experts, int) and experts > 1
+    kinds = {block.kind for layer in decoder.layers for block in layer}
+    if several and not kinds & {"moe", "attention_experts"}:
+        text.fault(
+            text.name_of(*EXPERTS),
+            f"names {experts} experts, but '{text.model_type[:60]}' is known without experts only",
+        )
 
 
 def _prediction_layers(text: Config, decoder: Decoder) -> dict[str, int]:

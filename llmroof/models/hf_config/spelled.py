@@ -24,7 +24,8 @@ def falcon(config: Config) -> Decoder:
     new = config.flag("new_decoder_architecture", config.model_type == "RefinedWeb")
     single = config.flag("multi_query", True) and not new
     parallel = config.flag("parallel_attn", True)
-    both = not parallel or (new and config.size("num_ln_in_parallel_attn", default=2) == 2)
+    norms = config.size("num_ln_in_parallel_attn", default=2 if new else 1)
+    both = not parallel or norms == 2
     traits = Traits(
         tied=True,
         bias=("bias", False),

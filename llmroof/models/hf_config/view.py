@@ -128,10 +128,10 @@ class Config:
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
-        """True or false."""
+        """True or false; null is false, an absent key the default."""
         value = self.get(name)
         if value is None:
-            return default
+            return default and name not in self.values
         if not isinstance(value, bool):
             self.fault(name, f"must be true or false, not {_show(value)}")
         return bool(value)
