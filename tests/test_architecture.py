@@ -36,7 +36,8 @@ LAYERS = (
 )
 #: imports that go the other way, each inside a function and with its reason
 UPWARD = {
-    ("engine.estimate", "render"): "Estimate.to_frame() is a convenience that asks the renderer",
+    ("engine.estimate", "render"): "Estimate shows itself as a frame and in a notebook",
+    ("search.goal", "render"): "Answer shows itself in a notebook",
     ("__main__", "cli"): "python -m llmroof is the command line",
 }
 #: what the engine and all below it that holds formulas never import

@@ -73,6 +73,12 @@ class Estimate:
 
         return to_frame(self)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures and the roofline."""
+        from llmroof.render.notebook import estimate_html
+
+        return estimate_html(self)
+
 
 def estimate(deployment: Deployment, work: Workload) -> Estimate:
     """Both phases, memory, serving figures and cost of a static batch."""

@@ -106,6 +106,12 @@ class Answer:
             ]
         )
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the options and the commands that start them."""
+        from llmroof.render.notebook import answer_html
+
+        return answer_html(self)
+
 
 def make_goal(*, input_len: Any, output_len: Any, **rest: Any) -> Goal:
     """A checked goal; lengths left out take the defaults. Raises InputError."""
