@@ -179,3 +179,52 @@ def test_answers_say_what_stands_on_several_devices() -> None:
     latent = llmroof.estimate(model="deepseek-v3", gpu="h200", tp=8)
     assert "the latent KV cache of MLA stands whole on each of tp=8 GPUs" in latent.notes
     assert llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=8).notes == ()
+
+
+@pytest.mark.parametrize("name", [
+    "llama-3.1-8b", "qwen3-235b-a22b", "deepseek-v3", "deepseek-v3.2", "gpt-oss-120b",
+    "gemma-3-27b", "nemotron-h-56b", "qwen3-next-80b-a3b", "deepseek-v4-flash",
+])  # fmt: skip
+def test_useful_work_is_the_same_on_any_number_of_devices(name: str) -> None:
+    """What several devices do alike counts once: the FLOP of one device are the useful ones."""
+    model = load(name)
+    step = Step(3.0, 7.0, 20.0)
+
+    def useful(plan: Plan) -> float:
+        ops = model.operators((step,), Execution(BF16, plan))
+        return plan.tp * sum(op.flop * op.count * op.useful for op in ops)
+
+    for plan in plans(model):
+        if plan.dp == plan.pp == 1:
+            assert useful(plan) == pytest.approx(useful(Plan()), rel=2e-3), plan
+
+
+def test_mfu_counts_useful_work_only() -> None:
+    """8 KV heads on 16 devices: k and v are computed twice, which no MFU counts."""
+    asked = {"model": "llama-3.1-70b", "gpu": "gb200", "batch": 32, "limit": True}
+    wide = llmroof.estimate(**asked, tp=16)
+    whole = llmroof.estimate(**asked, tp=1)
+    assert wide.prefill.flop > whole.prefill.flop
+    device = 16 * wide.prefill.time * wide.deployment.hardware.peak("bf16")
+    assert wide.prefill.mfu == pytest.approx(whole.prefill.flop / device, rel=1e-6)
+    assert 0 < wide.prefill.mfu < wide.prefill.flop / device <= 1
+
+
+def test_ranks_without_sequences_run_along_for_their_experts() -> None:
+    """1 sequence on 8 ranks: all 8 read their weights, so the bytes are 8 times a device's."""
+    found = llmroof.estimate(
+        model="deepseek-v3", gpu="h200", precision="fp8", tp=1, dp=8, ep=8, batch=1, limit=True
+    )
+    decode = found.decode
+    device = sum(cost.operator.bytes * cost.operator.count for cost in decode.operators)
+    assert decode.bytes == pytest.approx(8 * device, rel=1e-12)
+    assert decode.arithmetic_intensity == pytest.approx(decode.flop / decode.bytes, rel=1e-12)
+    moved = 8 * decode.time * found.deployment.hardware.memory.bandwidth
+    assert decode.mbu == pytest.approx(decode.bytes / moved, rel=1e-9)
+    assert 0 < decode.mfu <= decode.mbu <= 1
+    full = llmroof.estimate(
+        model="deepseek-v3", gpu="h200", precision="fp8", tp=1, dp=8, ep=8, batch=8, limit=True
+    ).decode
+    assert full.bytes == pytest.approx(decode.bytes, rel=1e-12)
+    assert full.time == decode.time
+    assert full.flop == pytest.approx(8 * decode.flop, rel=1e-12)

@@ -140,6 +140,7 @@ class CompressedAttention(Block):
                     kv_bytes=step.batch * pools * (self.index_dim * width),
                     activation_bytes=rows * (scored * base.bytes),
                     shape={"batch": step.batch, "new_tokens": step.new_tokens, "keys": pools},
+                    useful=1 / run.plan.tp,
                 )
             )
         found.append(

@@ -82,6 +82,7 @@ class Indexer(Block):
                 "heads": self.heads,
                 "head_dim": self.head_dim,
             },
+            useful=1 / run.plan.tp,
         )
 
     def workspace(self, plan: Plan) -> float:

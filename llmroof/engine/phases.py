@@ -37,8 +37,10 @@ class OperatorCost:
 class PhaseEstimate:
     """One pass, prefill or one decode step. FLOP and bytes are of the whole deployment.
 
-    `mfu` is useful FLOP over what the devices could have done in `time`, `mbu` the
-    necessary bytes over what memory could have moved; both are at most 1. The times of
+    `mfu` is useful FLOP over what the devices could have done in `time`: `flop` without
+    what several devices of a tensor parallel group do alike. `mbu` is the bytes over what
+    memory could have moved; both are at most 1. The bytes are those of all ranks that run,
+    also of those without sequences that run along for their experts. The times of
     `operators` are those of `rounds` passes, all that the schedule waits for.
     """
 
@@ -96,7 +98,8 @@ class Pass:
     """One pass through all layers, on one device of each stage, before any schedule.
 
     FLOP and bytes are of that device; `floor` are the times at the limit, `slowest` the
-    longest pipeline stage's share of the pass.
+    longest pipeline stage's share of the pass. `repeated` is the part of the compute time
+    that other devices spend on the same work.
     """
 
     operators: tuple[OperatorCost, ...]
@@ -106,6 +109,7 @@ class Pass:
     bytes: Number
     network_bytes: Number
     slowest: Number
+    repeated: Number = 0.0
 
     @property
     def time(self) -> Number:
@@ -159,6 +163,11 @@ def run_pass(
         bytes=through,
         network_bytes=_in_all([operator.network_bytes for operator in narrow_first], narrow_first),
         slowest=slowest_stage(model, steps, run, hardware, time_model),
+        repeated=total(
+            one.flop * (one.count * (1.0 - one.useful) / hardware.peak(one.compute))
+            for one in operators
+            if one.useful < 1.0
+        ),
     )
 
 
@@ -184,18 +193,21 @@ def scheduled(one: Pass, run: Execution, hardware: Hardware, schedule: Schedule)
     plan = run.plan
     rounds = schedule.rounds(one.slowest) if plan.pp > 1 else schedule.in_a_row
     everywhere = plan.tp * schedule.passes
-    busy = schedule.passes / (plan.dp * plan.pp * rounds) / one.times.total
+    share = 1.0 / (plan.dp * plan.pp * rounds) / one.times.total
+    ranks = schedule.passes
+    if any(cost.operator.kind == "all_to_all" for cost in one.operators):
+        ranks = plan.dp * schedule.in_a_row  # ranks without sequences run along
     times = _again(one.times, rounds)
     return PhaseEstimate(
         flop=one.flop * everywhere,
-        bytes=one.bytes * everywhere,
+        bytes=one.bytes * (plan.tp * ranks),
         network_bytes=0.0 if nothing(one.network_bytes) else one.network_bytes * everywhere,
-        arithmetic_intensity=one.flop / one.bytes,
+        arithmetic_intensity=one.flop / one.bytes * (schedule.passes / ranks),
         ridge_point=one.flop / one.floor.compute / hardware.memory.bandwidth,
         time=times.total,
         roofline_time=_again(one.floor, rounds).total,
-        mfu=one.floor.compute * busy,
-        mbu=one.floor.memory * busy,
+        mfu=(one.floor.compute - one.repeated) * (schedule.passes * share),
+        mbu=one.floor.memory * (ranks * share),
         times=times,
         operators=tuple(
             OperatorCost(cost.operator, _again(cost.times, rounds), _again(cost.limit, rounds))

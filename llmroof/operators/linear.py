@@ -76,9 +76,10 @@ def matmul(
     low = compute != precision.base.compute
     in_bytes = precision.activations.bytes if low else precision.base.bytes
     inputs, _ = first.local(tp)
-    elements = stored = biases = activations = cached = columns = 0.0
+    elements = stored = biases = activations = cached = columns = share = 0.0
     for linear in linears:
         _, outputs = linear.local(tp)
+        share += linear.inputs * linear.outputs / tp
         elements += inputs * outputs
         stored += inputs * outputs * precision.weight(linear.role).bytes
         biases += outputs if linear.bias else 0.0
@@ -101,4 +102,5 @@ def matmul(
             "k": inputs,
             "weight_bits": precision.weight(first.role).bits,
         },
+        useful=min(share / elements, 1.0) if elements else 1.0,
     )

@@ -26,7 +26,9 @@ class Operator:
     once, `kv_bytes` cache and recurrent state read and written, `activation_bytes`
     in and out; `network_bytes` leave the device. `fused_bytes` stay on chip when
     elementwise work is fused: the physical limit does not pay them, today's kernels
-    do. `shape` holds what the kernel's time depends on beyond these totals.
+    do. `useful` is the share of the FLOP that no other device does as well: less than 1
+    where a tensor parallel group repeats work. `shape` holds what the kernel's time
+    depends on beyond these totals.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Operator:
     fused_bytes: Number = 0.0
     count: Number = 1.0
     shape: Mapping[str, Any] = field(default_factory=dict)
+    useful: float = 1.0
 
     @property
     def bytes(self) -> Number:
@@ -67,6 +70,7 @@ def repeated(operator: Operator, times: Number) -> Operator:
         operator.fused_bytes,
         operator.count * times,
         operator.shape,
+        operator.useful,
     )
 
 

@@ -113,16 +113,23 @@ def _totals(phase: PhaseEstimate, flops: Sequence[Step]) -> list[Step]:
     moved = sum(part.value for part in parts.values())
     found.append(Step("bytes", " + ".join(parts), parts, number(moved, "B")))
     if not same(device, float(phase.flop)):
-        times = number(float(phase.flop) / device)
-        found.append(
-            Step(
-                "FLOP of all GPUs",
-                "FLOP * shares",
-                {"FLOP": number(device, "FLOP"), "shares": times},
-                number(phase.flop, "FLOP"),
-            )
-        )
+        found.append(_of_all("FLOP", device, float(phase.flop), "FLOP"))
+    if not _even(phase):
+        found.append(_of_all("bytes", moved, float(phase.bytes), "B"))
     return found
+
+
+def _of_all(what: str, device: float, whole: float, unit: str) -> Step:
+    """An amount of all GPUs, from that of one device."""
+    inputs = {what: number(device, unit), "shares": number(whole / device)}
+    return Step(f"{what} of all GPUs", f"{what} * shares", inputs, number(whole, unit))
+
+
+def _even(phase: PhaseEstimate) -> bool:
+    """True where the device that is shown has the intensity of all: no rank runs idle."""
+    flop = sum(float(c.operator.flop * c.operator.count) for c in phase.operators)
+    moved = sum(float(c.operator.bytes * c.operator.count) for c in phase.operators)
+    return same(flop / moved, float(phase.arithmetic_intensity))
 
 
 def _roof(phase: PhaseEstimate, estimate: Estimate) -> list[Step]:
@@ -134,13 +141,15 @@ def _roof(phase: PhaseEstimate, estimate: Estimate) -> list[Step]:
     flop = sum(float(c.operator.flop * c.operator.count) for c in phase.operators)
     moved = sum(float(c.operator.bytes * c.operator.count) for c in phase.operators)
     peak = _joint_peak(phase, estimate)
+    if not _even(phase):
+        flop, moved = float(phase.flop), float(phase.bytes)
     return [
         Step(
             "intensity",
             "FLOP / bytes",
             {"FLOP": number(flop, "FLOP"), "bytes": number(moved, "B")},
             number(phase.arithmetic_intensity, ""),
-            "FLOP per byte",
+            "FLOP per byte" if _even(phase) else "of all GPUs, those without sequences included",
         ),
         Step(
             "ridge point",
@@ -184,23 +193,19 @@ def _time(phase: PhaseEstimate, estimate: Estimate) -> list[Any]:
         shares = f"MFU {phase.mfu:.1%}, MBU {phase.mbu:.1%}"
         return [*found, Line(f"  {shares} (pipeline stages wait for each other)")]
     time = number(phase.time, "s")
-    found.append(
-        Step(
-            "MFU",
-            "compute_time / time",
-            {"compute_time": number(compute, "s"), "time": time},
-            number(phase.mfu),
-        )
-    )
-    found.append(
-        Step(
-            "MBU",
-            "memory_time / time",
-            {"memory_time": number(memory, "s"), "time": time},
-            number(phase.mbu),
-        )
-    )
+    found.append(_used("MFU", "compute_time", compute, time, float(phase.mfu)))
+    found.append(_used("MBU", "memory_time", memory, time, float(phase.mbu)))
     return found
+
+
+def _used(name: str, part: str, value: float, time: Quantity, used: float) -> Step:
+    """A share of the time at a roof; of its useful part where devices repeat work or idle."""
+    inputs = {part: number(value, "s"), "time": time}
+    if same(value / time.value, used) or not value:
+        return Step(name, f"{part} / time", inputs, number(used))
+    inputs |= {"useful": number(used * time.value / value)}
+    note = "useful: without what other GPUs do as well, and ranks without sequences"
+    return Step(name, f"{part} * useful / time", inputs, number(used), note)
 
 
 def hardware_source(estimate: Estimate, path: str) -> str:
