@@ -64,3 +64,14 @@ def test_the_table_fits_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].split()[:3] == ["id", "total", "active"]
     assert any(line.startswith("gpt-oss-120b") and "mxfp4" in line for line in lines)
+
+
+def test_an_estimate_says_what_stands_beside_the_text_decoder() -> None:
+    found = CliRunner().invoke(cli, ["estimate", "--model", "gemma-3-27b", "--format", "json"])
+    texts = [entry["text"] for entry in json.loads(found.stdout)["basis"]]
+    assert any(text.startswith("the vision tower (423 M parameters in bf16)") for text in texts)
+    found = CliRunner().invoke(
+        cli, ["estimate", "--model", "deepseek-v3", "--gpu", "b200", "--format", "json"]
+    )
+    texts = [entry["text"] for entry in json.loads(found.stdout)["basis"]]
+    assert "MTP layers are neither held nor run" in texts

@@ -203,9 +203,14 @@ class Attention(Block):
             text += f", chunks of {self.chunk}"
         if self.topk:
             text += f", {self.topk} keys picked by the indexer"
-        if self.shares_kv:
-            text += ", KV of an earlier layer"
-        return text
+        more = {
+            "q/k norms": self.qk_norm,
+            "biases": self.qkv_bias,
+            "sinks": self.sinks,
+            "gated output": self.gate,
+            "KV of an earlier layer": self.shares_kv,
+        }
+        return ", ".join((text, *(name for name, has in more.items() if has)))
 
 
 def flash_core(block: Attention, step: Step, run: Execution) -> tuple[Operator, ...]:

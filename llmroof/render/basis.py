@@ -79,7 +79,24 @@ def _decisions(estimate: Estimate, asked: Mapping[str, Any]) -> list[tuple[str, 
         notes.append(f"{name} stands for {hardware.id} ({hardware.name})")
     if not estimate.deployment.run.kv_cache:
         notes.append("no KV cache: every step recomputes its whole context")
+    notes += _apart(estimate)
     return [(note, None) for note in notes]
+
+
+def _apart(estimate: Estimate) -> list[str]:
+    """What a checkpoint has beside its text decoder: held in memory, left out, or not counted."""
+    deployment = estimate.deployment
+    model, base = deployment.model, deployment.run.precision.base.id
+    found = [
+        f"the {name.replace('_', ' ')} ({units.show(size, 'FLOP').removesuffix('FLOP').strip()} "
+        f"parameters in {base}) is held in memory, not run for text"
+        for name, size in model.extras.items()
+    ]
+    found += [
+        f"{name.replace('mtp', 'MTP').replace('_', ' ')} are neither held nor run"
+        for name in model.unused
+    ]
+    return [*found, model.notes] if model.notes else found
 
 
 def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:

@@ -133,7 +133,7 @@ def model_page(model: Model) -> Page:
         items.append(Line(f"  and recurrent state, at any context: {state}"))
     items += [Line(""), heading("Sources")]
     items += [
-        Line(f"  {source['title']} <{source['url']}>" if source["url"] else source["title"], hang=4)
+        Line(f"  {source['title']}" + (f" <{source['url']}>" if source["url"] else ""), hang=4)
         for source in document["sources"]
     ]
     if model.notes:

@@ -158,7 +158,7 @@ def _nothing_left_out(text: Config, decoder: Decoder) -> None:
     if text.flag("add_cross_attention", False):
         text.fault("add_cross_attention", "attention to an encoder is not modelled")
     experts = text.get(*EXPERTS)
-    several = isinstance(experts, int) and experts > 1
+    several = isinstance(experts, int) and experts > 1 and text.flag("is_moe", True)
     kinds = {block.kind for layer in decoder.layers for block in layer}
     if several and not kinds & {"moe", "attention_experts"}:
         text.fault(
