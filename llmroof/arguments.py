@@ -22,11 +22,12 @@ NUMBERS: Final = (
     "max_num_batched_tokens", "max_num_seqs", "speculative_tokens", "acceptance_rate",
     "prefix_hit_rate", "chunked_prefill", "routing_skew", "prefill_workers", "decode_workers",
     "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep", "transfer_bandwidth",
-    "slo_ttft", "slo_tpot", "max_gpus", "count", "top", "start",
+    "slo_ttft", "slo_tpot", "max_gpus", "count", "top", "start", "end",
 )  # fmt: skip
 WHOLE: Final = (
     "num_gpus", "tp", "pp", "dp", "ep", "speculative_tokens", "prefill_workers", "decode_workers",
     "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep", "max_gpus", "count", "top", "start",
+    "end",
 )  # fmt: skip
 TEXTS: Final = (
     "precision", "weights", "activations", "kv_cache_dtype", "engine", "attention", "fusion",

@@ -250,6 +250,14 @@ def test_parts_add_up_to_the_whole(tmp_path: Path) -> None:
     rest = run(*args, "--format", "csv", "--start", "11").stdout.splitlines()
     assert whole[:1] + whole[12:] == rest
     assert whole[0] == "hardware,batch,tpot_s"
+    parts = [run(*args, "--format", "csv", "--start", str(n), "--end", str(n + 5)).stdout
+             for n in (0, 5, 10, 15)]  # fmt: skip
+    assert [line for part in parts for line in part.splitlines()[1:]] == whole[1:]
+    asked = {"gpu": ["h100", "a100"], "batch": list(range(1, 9)), "columns": ["tpot_s"]}
+    frame = llmroof.sweep(**asked)
+    halves = [llmroof.sweep(**asked, end=7), llmroof.sweep(**asked, start=7, end=99)]
+    assert [len(half) for half in halves] == [7, 9]
+    assert frame["tpot_s"].tolist() == [t for half in halves for t in half["tpot_s"]]
 
 
 def stop_after(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:

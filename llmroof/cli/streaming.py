@@ -70,7 +70,7 @@ def stream(
     axes: Axes,
     choice: Choice,
     columns: tuple[str, ...],
-    start: int,
+    part: tuple[int, int | None],
     form: str,
     path: Path | None,
     resume: bool,
@@ -78,11 +78,11 @@ def stream(
     """Write the rows as they come; an interrupt keeps what is done and says how to go on."""
     from llmroof.search.sweep import Tally, run_sweep
 
-    if resume and (path is None or start or choice.selects):
-        raise InputError("--resume goes on with -o FILE, without --start, --top and --pareto")
-    question = _question(axes, choice, columns, start)
+    if resume and (path is None or choice.selects):
+        raise InputError("--resume goes on with -o FILE, without --top and --pareto")
+    question = _question(axes, choice, columns, part)
     rest = read_rest(path, question) if resume and path is not None else None
-    start = rest.seen if rest else start
+    start, end = rest.seen if rest else part[0], part[1]
     last = [Tally(axes.points, seen=start)]
     with _file(path, columns, form, rest) as writer, progress(axes.points) as advance:
 
@@ -91,7 +91,9 @@ def stream(
             advance(now)
 
         with stoppable() as stop:
-            for rows in run_sweep(axes, choice, columns, start=start, tell=tell, stop=stop):
+            for rows in run_sweep(
+                axes, choice, columns, start=start, end=end, tell=tell, stop=stop
+            ):
                 writer.write(rows)
         writer.close()
     tally = last[0]
@@ -116,11 +118,11 @@ def interrupted(tally: Tally, how: str) -> int:
     return INTERRUPTED
 
 
-def _question(axes: Axes, choice: Choice, columns: Sequence[str], start: int) -> str:
+def _question(axes: Axes, choice: Choice, columns: Sequence[str], part: Any) -> str:
     """A fingerprint of all that decides on the rows and their order."""
     where = choice.where.text if choice.where else None
     values = [dict(one) for one in (axes.categories, axes.numbers, axes.fixed)]
-    text = json.dumps([values, where, list(columns), start], default=str)
+    text = json.dumps([values, where, list(columns), part], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -24,22 +24,24 @@ def sweep(
     pareto: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     start: int = 0,
+    end: int | None = None,
     **axes: Any,
 ) -> Any:
     """Every combination of the axes as a DataFrame, one row per point, columns as in the JSON.
 
     `axes` are options of `llmroof.estimate`, each a value or a list of them. `where`
     keeps the points that meet a condition, `top` and `by` the best, `pareto` the
-    frontier of several columns (of the points that fit). Raises LlmroofError.
+    frontier of several columns (of the points that fit). `start` and `end` ask a part of
+    the points: parts laid end to end are the whole. Raises LlmroofError.
     """
     import pandas as pd
 
     choices = {"where": where, "top": top, "by": by, "pareto": pareto, "columns": columns}
-    check_values(axes | choices | {"start": start}, several=True)
+    check_values(axes | choices | {"start": start, "end": end}, several=True)
     grid = make_axes(axes)
     choice = make_choice(where, top, by, pareto)
     names = chosen_columns(grid, columns)
-    rows = joined(list(run_sweep(grid, choice, names, start=start)), names)
+    rows = joined(list(run_sweep(grid, choice, names, start=start, end=end)), names)
     frame = pd.DataFrame({name: _column(values) for name, values in rows.columns.items()})
     return frame.set_index(pd.Index(rows.points, name="point"))
 

@@ -123,17 +123,19 @@ def run_sweep(
     columns: Sequence[str],
     *,
     start: int = 0,
+    end: int | None = None,
     piece: int = PIECE,
     tell: Callable[[Tally], None] = lambda tally: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Rows]:
     """The rows of a sweep, in the order of its points or, of a selection, best first.
 
-    `start` leaves out the points before it. `tell` hears after every piece how far the
-    sweep is; it ends there when `stop` says so. Raises InputError when no combination
-    can be answered at all.
+    Only the points from `start` to before `end` are asked. `tell` hears after every
+    piece how far the sweep is; it ends there when `stop` says so. Raises InputError when
+    no combination can be answered at all.
     """
-    tally = Tally(axes.points, seen=min(start, axes.points))
+    total = axes.points if end is None else min(end, axes.points)
+    tally = Tally(total, seen=min(start, total))
     pool = _Pool(choice, columns) if choice.selects else None
     for view in _views(axes, start, piece, tally):
         mask = view.mask
@@ -145,7 +147,7 @@ def run_sweep(
         elif mask.any():
             tally.kept += int(np.count_nonzero(mask))
             yield view.rows(mask, columns)
-        tally.seen = int(view.points[-1]) + 1
+        tally.seen = min(int(view.points[-1]) + 1, total)
         tell(tally)
         if stop():
             break
@@ -202,14 +204,16 @@ def _views(axes: Axes, start: int, piece: int, tally: Tally) -> Iterator[View]:
     mesh = axes.mesh()
     first, answered, fault = 0, False, None
     for options in axes.each():
+        if first >= tally.total:
+            break
         if first + size > start:
             try:
                 ask, deployment = _combination(options, mesh)
             except LlmroofError as error:
                 fault = fault or error
-                lost = min(size, first + size - start)
+                lost = min(first + size, tally.total) - max(first, start)
                 tally.skip(lost, str(error))
-                tally.seen = first + size
+                tally.seen = min(first + size, tally.total)
             else:
                 answered = True
                 yield from _mesh_views(
@@ -291,10 +295,12 @@ def _mesh_views(
     for region in regions(shape, piece):
         sizes = tuple(len(range(*cut.indices(n))) for cut, n in zip(region, shape, strict=True))
         count = int(np.prod(sizes, dtype=int))
+        if first >= tally.total:
+            break
         if first + count > start:
             cut = {name: _cut(array, region) for name, array in mesh.items()}
             points = np.arange(first, first + count)
-            mask = points >= start
+            mask = (points >= start) & (points < tally.total)
             if longest is not None:
                 within = np.ravel(
                     np.broadcast_to(cut["input_len"] + cut["output_len"] <= longest, sizes)

@@ -46,6 +46,12 @@ _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
     help="Leave out the first N points.",
 )
 @click.option(
+    "--end",
+    type=click.IntRange(min=1, max=2**53),
+    metavar="N",
+    help="Stop before point N: with --start a part, for another process or machine.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(_FORMATS),
@@ -79,6 +85,7 @@ def command(
     pareto: str | None,
     columns: str | None,
     start: int,
+    end: int | None,
     form: str | None,
     output: str | None,
     force: bool,
@@ -111,10 +118,11 @@ def command(
     if form == "parquet" and path is None:
         raise InputError("Parquet is no text: name a file with -o")
     if form in ("csv", "parquet") and plot is None:
-        return stream(axes, choice, wanted, start, form, path, resume)
+        return stream(axes, choice, wanted, (start, end), form, path, resume)
     if resume:
         raise InputError("--resume goes on with a .csv or .parquet that -o names")
-    return _show(axes, choice, wanted, start, form, path, force, _Chart(plot, chart, heat))
+    part = (start, end)
+    return _show(axes, choice, wanted, part, form, path, force, _Chart(plot, chart, heat))
 
 
 class _Chart:
@@ -151,7 +159,7 @@ def _show(
     axes: Axes,
     choice: Choice,
     columns: tuple[str, ...],
-    start: int,
+    part: tuple[int, int | None],
     form: str,
     path: Path | None,
     force: bool,
@@ -165,6 +173,7 @@ def _show(
     last = [Tally(axes.points)]
     every = tuple(dict.fromkeys((*STATIC, *columns)))
     parts, kept = [], 0
+    start, end = part
     with stoppable() as stop, progress(axes.points) as advance:
 
         def tell(tally: Tally) -> None:
@@ -172,7 +181,7 @@ def _show(
             advance(tally)
 
         kind = Choice(choice.where) if chart.path else choice  # a chart shows the others too
-        for rows in run_sweep(axes, kind, every, start=start, tell=tell, stop=stop):
+        for rows in run_sweep(axes, kind, every, start=start, end=end, tell=tell, stop=stop):
             parts.append(rows)
             kept += len(rows)
             if kept > MAX_ROWS:
