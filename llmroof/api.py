@@ -20,6 +20,7 @@ from llmroof.engine.sharding import remarks
 from llmroof.errors import InputError
 from llmroof.models.model import Model
 from llmroof.operators import Number
+from llmroof.ranges import MAX_VALUE, MIN_VALUE
 from llmroof.resolve import DEFAULTS, deploy, resolve_precision, whole
 from llmroof.specs.hardware import Hardware
 
@@ -144,8 +145,8 @@ def _load(kind: str, rate: Number, concurrency: Number, random: bool) -> dict[st
 
 def _positive(name: str, value: Number) -> Number:
     array = np.asarray(value, dtype=np.float64)
-    if array.size == 0 or not np.all((array > 0) & np.isfinite(array)):
-        raise InputError(f"{name} must be above zero")
+    if array.size == 0 or not np.all((array >= MIN_VALUE) & (array <= MAX_VALUE)):
+        raise InputError(f"{name} must be above zero, {MIN_VALUE:g} to {MAX_VALUE:g}")
     return float(array) if array.ndim == 0 else array
 
 

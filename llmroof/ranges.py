@@ -15,6 +15,8 @@ from typing import Final
 MAX_POINTS: Final = 100_000
 #: no count of tokens, sequences or devices is larger
 MAX_VALUE: Final = 1_000_000_000
+#: no rate is lower (one request in thirty years), no share smaller
+MIN_VALUE: Final = 1e-9
 
 _FORMS: Final = "write 8, 1,8,64, 1:256, 64:4096:+64 or 1:512:x2"
 
@@ -42,7 +44,7 @@ def parse_decimals(text: str) -> tuple[float, ...]:
             value = float(part) if part.isascii() and "_" not in part else math.nan
         except ValueError:
             value = math.nan
-        if not 0 < value <= MAX_VALUE:
+        if not MIN_VALUE <= value <= MAX_VALUE:
             raise ValueError(f"'{_short(text)}' is not a number above 0: write 0.5 or 1,2,4")
         found.append(value)
     if len(found) > MAX_POINTS:

@@ -23,6 +23,7 @@ from llmroof.models.model import Model
 from llmroof.models.quantized import quantized
 from llmroof.operators import Execution, Number, Plan
 from llmroof.operators.execution import ATTENTION, FUSION
+from llmroof.ranges import MAX_VALUE
 from llmroof.specs.hardware import Hardware, load_hardware
 from llmroof.specs.precision import Precision, number_format
 
@@ -212,6 +213,8 @@ def _rules(
 def _amount(name: str, value: float | None, unit: str) -> None:
     if value is not None and not (value >= 0 and math.isfinite(value)):
         raise InputError(f"{name} must be zero or more {unit}, not {value:g}")
+    if value is not None and value > MAX_VALUE:
+        raise InputError(f"{name} of {value:g} {unit} is beyond any")
 
 
 def resolve_precision(

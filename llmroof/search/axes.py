@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.errors import InputError, UnknownName
+from llmroof.ranges import MAX_VALUE, MIN_VALUE
 from llmroof.resolve import DEFAULTS, whole
 from llmroof.specs.tree import read_yaml
 
@@ -125,8 +126,8 @@ def make_axes(options: Mapping[str, Any]) -> Axes:
 def _values(name: str, value: Any) -> tuple[float, ...]:
     if name == "request_rate":
         array = np.atleast_1d(np.asarray(value, dtype=np.float64))
-        if not array.size or not np.all((array > 0) & np.isfinite(array)):
-            raise InputError("request_rate must be above zero")
+        if not array.size or not np.all((array >= MIN_VALUE) & (array <= MAX_VALUE)):
+            raise InputError(f"request_rate must be above zero, {MIN_VALUE:g} to {MAX_VALUE:g}")
     else:
         array = np.atleast_1d(whole(name, value))
     return tuple(array.ravel().tolist())
