@@ -124,6 +124,33 @@ def test_bits_of_every_method(
         assert bits(model, role) == 16
 
 
+def test_groups_of_compressed_tensors_aim_at_modules(tmp_path: Path) -> None:
+    """Attention in 8 bits, the rest in 4, whichever group stands first."""
+    wide = {
+        "targets": ["re:.*self_attn.*"],
+        "weights": {"num_bits": 8, "type": "float"},
+    }
+    groups = {"group_0": wide, "group_1": COMPRESSED["config_groups"]["group_0"]}
+    model = read(tmp_path, COMPRESSED | {"config_groups": groups}, EXPERTS)
+    assert bits(model, "attention") == 8
+    assert bits(model, "experts") == 4.125
+    assert bits(model, "lm_head") == 16
+
+
+@pytest.mark.parametrize("key", ["quantization", "quantization_config"])
+def test_mlx_quantizes_tables_too(key: str, tmp_path: Path) -> None:
+    """A 16-bit scale and bias per group: 4 + 32 / 64 bits."""
+    model = read(tmp_path, None, LLAMA | {key: {"group_size": 64, "bits": 4}})
+    assert {bits(model, role) for role in ("mlp", "embedding", "lm_head")} == {4.5}
+    assert bits(model, "norm") == 16
+    assert model.precision.compute("mlp") == "bf16"
+    mixed_bits = {"group_size": 64, "bits": 4, "lm_head": {"group_size": 64, "bits": 6}}
+    with pytest.raises(SpecError, match="differ between modules"):
+        read(tmp_path, None, LLAMA | {key: mixed_bits})
+    with pytest.raises(SpecError, match="mode"):
+        read(tmp_path, None, LLAMA | {key: {"group_size": 64, "bits": 4, "mode": "magic"}})
+
+
 def test_weights_alone_in_low_bits_compute_in_16(tmp_path: Path) -> None:
     model = read(tmp_path, {"quant_method": "gptq", "bits": 4, "group_size": 128})
     assert model.precision.compute("mlp") == "bf16"

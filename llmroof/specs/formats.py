@@ -52,6 +52,7 @@ class Format:
 
 _OCP = "OCP Microscaling Formats (MX) specification v1.0, section 5"
 _GPTQ = "Frantar et al. 2022 (GPTQ), group-wise scales; Lin et al. 2023 (AWQ)"
+_MLX = "MLX, mlx.core.quantize (affine): a 16-bit scale and bias per group"
 _NF4 = "Dettmers et al. 2023 (QLoRA), section 3: fp32 absmax per 64 values"
 _NF4_DOUBLE = f"{_NF4}, in 8 bits with an fp32 scale per 256 of them"
 _GGML = "llama.cpp, ggml-common.h: size of the block struct"
@@ -112,7 +113,7 @@ ALIASES: Final = {
 }
 
 #: formats whose parameters stand in their name: int4-g32, int4-g128-zero, fp8-b128x128, mixed-5.53
-_INTEGER: Final = re.compile(r"int([2-8])-g(\d{1,5})(-zero)?")
+_INTEGER: Final = re.compile(r"int([2-8])-g(\d{1,5})(-zero|-bias)?")
 _BLOCKS: Final = re.compile(r"fp8-b(\d{1,5})x(\d{1,5})")
 _MIXED: Final = re.compile(r"mixed-(\d{1,2}(?:\.\d{1,6})?)")
 
@@ -129,16 +130,19 @@ def number_format(name: str) -> Format:
     return found
 
 
-def integer(bits: int, group: int, zero: bool = False) -> Format:
-    """Integers in groups with a 16-bit scale each, and a zero point of their own width."""
-    name = f"int{bits}-g{group}" + ("-zero" if zero else "")
+def integer(bits: int, group: int, zero: bool = False, bias: bool = False) -> Format:
+    """Integers in groups with a 16-bit scale each.
+
+    With `zero` each group has a zero point of its integers' width, with `bias` a 16-bit one (MLX).
+    """
+    name = f"int{bits}-g{group}" + ("-bias" if bias else "-zero" if zero else "")
     return FORMATS.get(ALIASES.get(name, name)) or Format(
         name,
         bits,
         "int4" if bits <= 4 else "int8",
         group,
-        SCALE_BITS + (bits if zero else 0),
-        _GPTQ,
+        SCALE_BITS + (SCALE_BITS if bias else bits if zero else 0),
+        _MLX if bias else _GPTQ,
     )
 
 
@@ -151,7 +155,8 @@ def mixed(bits: float) -> Format:
 def _parametric(key: str) -> Format | None:
     if match := _INTEGER.fullmatch(key):
         group = int(match[2])
-        return integer(int(match[1]), group, bool(match[3])) if group else None
+        more = match[3]
+        return integer(int(match[1]), group, bool(more), more == "-bias") if group else None
     if match := _BLOCKS.fullmatch(key):
         size = int(match[1]) * int(match[2])
         return Format(key, 8, "fp8", size, 32, "fp32 scale per block") if size else None

@@ -20,7 +20,8 @@ _BIAS: Final = ("attention_bias", False)
 def recurrent_gemma(config: Config) -> Decoder:
     """RecurrentGemma: RG-LRU layers with local attention in every third."""
     traits = Traits(tied=True, bias=_BIAS, output_bias=True, mlp_bias=True)
-    cycle = config.words("block_types") or ("recurrent", "recurrent", "attention")
+    listed = config.words("block_types") or config.words("_block_types")
+    cycle = listed or ("recurrent", "recurrent", "attention")
     window = config.size("attention_window_size", "sliding_window", default=2048)
     attended = replace(attention(config, traits), window=window)
     width = config.size("lru_width", default=config.hidden)

@@ -46,8 +46,12 @@ def stored_precision(config: Config, text: Config, layers: int) -> Precision:
     base = _dtype(config, text)
     outer = config if config.has("quantization_config") else text
     table = outer.table("quantization_config")
+    if not table.values:  # MLX writes its table under this name, newer versions under both
+        table = config.table("quantization") if config.has("quantization") else table
     if not table.values:
         return Precision(base, base, base, base, name=base.id)
+    if not table.has("quant_method", "quantization_method") and table.has("bits", "mode"):
+        return _mlx(table, base)
     method = table.get("quant_method", "quantization_method")
     name = str(method or ("modelopt" if table.has("quant_algo", "quantization") else "")).lower()
     if name not in METHODS:
@@ -145,6 +149,31 @@ def _bitsandbytes(table: Config, base: Format, layers: int) -> Precision:
     return _built(weights, activations, base, base, skipped, layers)
 
 
+#: what MLX calls a way of quantizing -> the format it stores
+_MLX_MODES: Final = {"mxfp4": "mxfp4", "mxfp8": "mxfp8", "nvfp4": "nvfp4"}
+
+
+def _mlx(table: Config, base: Format) -> Precision:
+    """MLX: all linear layers and tables; a 16-bit scale and bias per group of integers."""
+    if "group_size" not in table.values:
+        table.fault("quant_method", "is missing: the method of quantization")
+    mode = str(table.get("mode") or "affine")
+    if mode != "affine" and mode not in _MLX_MODES:
+        table.fault("mode", f"unknown way of quantizing '{mode[:60]}'")
+    if any(isinstance(entry, dict) for entry in table.values.values()):
+        table.fault("quantization", "formats that differ between modules are not read")
+    weights = FORMATS[_MLX_MODES[mode]] if mode != "affine" else _affine(table)
+    roles = dict.fromkeys(("embedding", "lm_head", "router"), weights)
+    return Precision(weights, base, base, base, roles, name=f"{weights.id} weights (MLX)")
+
+
+def _affine(table: Config) -> Format:
+    bits, group = table.size("bits", low=2), table.size("group_size")
+    if bits > 8:
+        table.fault("bits", f"must be 2 to 8, not {bits}")
+    return number_format(f"int{bits}-g{group}-bias")
+
+
 def _mxfp4(table: Config, base: Format, layers: int) -> Precision:
     """gpt-oss: the experts in MXFP4, everything else in 16 bits."""
     kept = dict.fromkeys(("attention", "mlp", "shared_experts", "mixer", "indexer"), base)
@@ -157,13 +186,29 @@ def _compressed(table: Config, base: Format, layers: int) -> Precision:
     names = list(groups.values)
     if not names:
         table.fault("config_groups", "is missing: the formats of the weights")
+    names.sort(key=lambda name: "Linear" not in (groups.table(name).words("targets") or ()))
     group = groups.table(names[0])
     weights = _scheme(group.table("weights"), True)
     operands = group.table("input_activations")
     activations = _scheme(operands, False) if operands.values else base
     cache = table.table("kv_cache_scheme")
     kv_cache = _scheme(cache, False) if cache.values else base
-    return _built(weights, activations, kv_cache, base, _patterns(table, "ignore"), layers)
+    found = _built(weights, activations, kv_cache, base, _patterns(table, "ignore"), layers)
+    others = [groups.table(name) for name in names[1:]]
+    return replace(found, roles={**_aimed(others, found, layers), **found.roles})
+
+
+def _aimed(groups: Sequence[Config], whole: Precision, layers: int) -> dict[str, Format]:
+    """Formats of the roles that further groups aim at by name."""
+    roles: dict[str, Format] = {}
+    for group in groups:
+        weights, aims = _scheme(group.table("weights"), True), _patterns(group, "targets")
+        for role, names in MODULES.items():
+            share = _share_skipped(names, aims, layers)
+            if share and weights != whole.weights:
+                average = share * weights.bytes + (1 - share) * whole.weights.bytes
+                roles[role] = weights if share == 1 else mixed(8 * average)
+    return roles
 
 
 def _scheme(scheme: Config, stored: bool) -> Format:
