@@ -37,7 +37,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'llmroof' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_EXPORTS[name]), name)
+    found = globals()[name] = getattr(import_module(_EXPORTS[name]), name)  # asked for once
+    return found
 
 
 def __dir__() -> list[str]:

@@ -18,6 +18,7 @@ from llmroof.cli.main import cli
 from llmroof.errors import InputError
 from llmroof.evidence.rows import lengths, options, read_rows
 from llmroof.evidence.validate import summary, validate
+from llmroof.render.basis import range_words
 
 SHARED = Path(os.environ.get("LLMROOF_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 E2E = SHARED / "measured" / "e2e.csv"
@@ -289,3 +290,14 @@ def test_the_command_line_calibrates() -> None:
     assert serving["ttft_s"] == pytest.approx(0.21)
     for wrong in ("tpot", "speed=3", "tpot=soon", "tpot=1,tpot=2"):
         assert run(cli, [*asked.split(), wrong]).exit_code == 2
+
+
+def test_ranges_are_wider_where_requests_arrive_at_a_rate() -> None:
+    """All measurements are closed loops: a stream of arrivals is told and allowed for."""
+    asked = {"model": "llama-3.1-70b", "gpu": "h100", "tp": 8, "engine": "vllm"}
+    closed = llmroof.estimate(**asked, concurrency=8)
+    stream = llmroof.estimate(**asked, request_rate=2.0)
+    high = closed.serving.ttft_range[1] / closed.serving.ttft
+    assert stream.serving.ttft_range[1] / stream.serving.ttft == pytest.approx(high**1.5)
+    assert "no stream of arrivals was measured" in range_words(stream)
+    assert "stretched" not in range_words(closed)

@@ -30,7 +30,8 @@ HEAD = """\
 # Made by validation/serving.py; do not edit. `ttft_s` and `tpot_s` are factors on the prediction:
 # quantiles of measured over predicted, each row predicted without its own (model, GPU) group.
 # The finest class that matches counts. unseen: where engine or architecture was not measured,
-# the logarithms of the widest class are stretched by this factor (a decision).
+# the logarithms of the widest class are stretched by this factor (a decision); and once more
+# where requests arrive at a rate: all rows are closed loops.
 """
 
 

@@ -56,20 +56,28 @@ class Ranges:
     source: str
 
     def find(
-        self, engine: str, bits: int, architecture: str
+        self, engine: str, bits: int, architecture: str, open_loop: bool = False
     ) -> tuple[Class, Mapping[str, tuple[float, float]]]:
         """The finest class that matches, and the factors of each metric.
 
-        Where the engine or the GPU architecture stands in no class, nothing similar was
-        measured: the factors are raised to the power `unseen`, away from 1.
+        The factors are raised to the power `stretch`, away from 1.
         """
         found = next(one for one in self.classes if one.matches(engine, bits, architecture))
-        power = 1.0 if self.seen(engine, architecture) else self.unseen
+        power = self.stretch(engine, architecture, open_loop)
         factors = {name: getattr(found, name) for name in METRICS}
         return found, {
             name: (min(low, 1.0) ** power, max(high, 1.0) ** power)
             for name, (low, high) in factors.items()
         }
+
+    def stretch(self, engine: str, architecture: str, open_loop: bool = False) -> float:
+        """How much wider, in logarithms, a range is than the residuals of its class.
+
+        `unseen` where the engine or the GPU architecture stands in no class, and once more
+        for an `open_loop` of arrivals at a rate: all that was measured are closed loops.
+        """
+        known = self.seen(engine, architecture)
+        return (1.0 if known else self.unseen) * (self.unseen if open_loop else 1.0)
 
     def seen(self, engine: str, architecture: str) -> bool:
         """True when both the engine and the GPU architecture were measured."""

@@ -54,7 +54,8 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
         deployment.rules.chunk_tokens,
     )
     prefill, decode = _phases(deployment, steady, costs)
-    serving = with_ranges(served(load, steady, deployment.num_gpus), deployment)
+    plain = served(load, steady, deployment.num_gpus)
+    serving = with_ranges(plain, deployment, open_loop=load.kind == "poisson")
     share = serving.requests_per_s / deployment.run.plan.dp * steady.marginal
     return Estimate(
         deployment,

@@ -204,10 +204,12 @@ def _way(operator: Operator, used: int) -> Algorithm:
 def on_links(operator: Operator, hardware: Hardware, algorithm: str) -> Operator:
     """A collective with what its way over the links adds: bytes sent, legs, steps by link."""
     shape = {**operator.shape, "algorithm": algorithm}
-    named = replace(operator, shape=shape)
-    shape["legs"] = legs = route(named, hardware)
+    name, kind, count = operator.name, operator.kind, operator.count
+    legs = route(Operator(name, kind, "network", count=count, shape=shape), hardware)
+    shape["legs"] = legs
     shape["steps"] = {leg.level.link: leg.steps for leg in legs}
-    return replace(named, network_bytes=sum(leg.sent for leg in legs))
+    sent = sum([leg.sent for leg in legs])
+    return Operator(name, kind, "network", network_bytes=sent, count=count, shape=shape)
 
 
 def transfer_time(operator: Operator, hardware: Hardware) -> Number:

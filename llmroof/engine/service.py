@@ -57,14 +57,17 @@ def served_batches(
     )
 
 
-def with_ranges(serving: ServingEstimate, deployment: Deployment) -> ServingEstimate:
+def with_ranges(
+    serving: ServingEstimate, deployment: Deployment, open_loop: bool = False
+) -> ServingEstimate:
     """The same with the ranges that held-out measurements of its class give.
 
+    They are wider for an `open_loop`, where requests arrive at a rate of their own.
     At the physical limit there is nothing to be off from, and no ranges.
     """
     if deployment.calibration is None:
         return serving
-    found, factors = load_ranges().find(*kind_of(deployment))
+    found, factors = load_ranges().find(*kind_of(deployment), open_loop)
     (ttft_low, ttft_high), (tpot_low, tpot_high) = factors["ttft_s"], factors["tpot_s"]
     return replace(
         serving,

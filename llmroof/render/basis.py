@@ -167,12 +167,16 @@ def range_words(estimate: Estimate) -> str:
     found = estimate.serving.range_class
     assert found is not None
     rests = f"{found.rows} closed-loop measurements of {found.name}"
-    if known.seen(engine, architecture):
+    open_loop = estimate.load is not None and estimate.load.kind == "poisson"
+    lacking = []
+    if not known.seen(engine, architecture):
+        lacking.append(f"nothing like {engine} on {architecture or 'this device'}")
+    if open_loop:
+        lacking.append("no stream of arrivals")
+    if not lacking:
         return f"ranges hold 80 % of {rests}, each predicted without its own model and GPU"
-    return (
-        f"ranges of {rests}, stretched by {known.unseen:g}: "
-        f"nothing like {engine} on {architecture or 'this device'} was measured"
-    )
+    stretch = known.stretch(engine, architecture, open_loop)
+    return f"ranges of {rests}, stretched by {stretch:g}: {' and '.join(lacking)} was measured"
 
 
 def measured_words(estimate: Estimate) -> str:
