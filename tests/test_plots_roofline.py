@@ -318,3 +318,15 @@ def test_too_many_and_none_are_refused() -> None:
         chart([llmroof.estimate(gpu="h100", batch=np.arange(1, 100))])
     with pytest.raises(InputError, match="at least one"):
         chart([])
+
+
+def test_batches_asked_for_are_marked_and_named() -> None:
+    """Each of the points asked for has a full marker and its batch beside it."""
+    question = {"gpu": "h100", "batch": 1}
+    figure = figure_of([question], [1, 8, 32, 128])
+    words = [text.get_text() for text in figure.findobj(match=lambda one: hasattr(one, "get_text"))]
+    for batch in (8, 32, 128):
+        assert f"batch {batch}" in words
+    assert any(word.startswith("decode, batch 1\n") for word in words)
+    paths = [chart(asked(question), batches).series[0].path for batches in ([1, 8, 32, 128], None)]
+    assert [path is not None and path.asked for path in paths] == [True, False]

@@ -8,6 +8,7 @@ the way decode takes as the batch grows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ _TOGETHER: Final = 18.0
 _NAMED: Final = 2
 #: pt²: a step of the decode path, the mark where memory ends
 _STEP_AREA: Final = 14.0
+#: pt²: a batch that was asked for; so many of them are named
+_ASKED_AREA: Final = 44.0
+_MOST_ASKED: Final = 12
 _END_AREA: Final = 62.0
 #: series up to which the points at the limit are shown too
 _FEW: Final = 3
@@ -122,20 +126,22 @@ def _path(axes: Axes, callouts: Callouts, one: Series, ink: _Ink) -> None:
     axes.plot(path.intensity, path.rate, color=ink.series, lw=1.5, ls=ink.dashes, zorder=3)
     callouts.line(path.intensity, path.rate)
     steps = slice(None, -1) if path.full else slice(None)
+    area = _ASKED_AREA if path.asked else _STEP_AREA
     axes.scatter(
         path.intensity[steps],
         path.rate[steps],
-        s=_STEP_AREA,
-        color="white",
-        edgecolors=ink.series,
+        s=area,
+        color=ink.series if path.asked else "white",
+        edgecolors="white" if path.asked else ink.series,
         linewidths=1.1,
-        zorder=4,
+        zorder=4.5 if path.asked else 4,
     )
     own = float(one.estimate.workload.batch)
     points = list(zip(path.batch, path.intensity, path.rate, strict=True))
+    apart = math.ceil(len(points) / _MOST_ASKED) if path.asked else _NAMED
     for index, (batch, x, y) in enumerate(points):
         last = path.full and index == len(points) - 1
-        callouts.marker(x, y, _END_AREA if last else _STEP_AREA)
+        callouts.marker(x, y, _END_AREA if last else area)
         if last:
             text = f"memory full at batch {whole(batch)}" if not one.label else ""
             text = text or f"full at {whole(batch)}"
@@ -150,17 +156,22 @@ def _path(axes: Axes, callouts: Callouts, one: Series, ink: _Ink) -> None:
                 zorder=5,
             )
             callouts.beside(text, x, y, area=_END_AREA, color=ink.text, kind="end", worst=NEARBY)
-        elif one.first and index % _NAMED == 0 and batch != own and 2 * batch <= path.batch[-1]:
-            text = f"batch {whole(batch)}" if index == 0 else whole(batch)
+        elif (
+            one.first
+            and index % apart == 0
+            and batch != own
+            and (path.asked or 2 * batch <= path.batch[-1])
+        ):
+            text = f"batch {whole(batch)}" if index == 0 or path.asked else whole(batch)
             callouts.beside(
                 text,
                 x,
                 y,
-                area=_STEP_AREA,
+                area=area,
                 color=ink.text,
                 kind="step",
                 directions=(-60, -30, 270, 0, 120, 90, 180),
-                worst=_CLOSE,
+                worst=np.inf if path.asked else _CLOSE,
             )
 
 
@@ -289,6 +300,8 @@ def _handles(content: Chart, inks: Sequence[_Ink]) -> list[list[Any]]:
         handles.append(mark("o", "operator (area: share of time)", markersize=5.5, color=soft))
     if any(one.path is not None for one in content.series):
         steps: dict[str, Any] = {"markersize": 4.0, "markerfacecolor": "white", "linestyle": "-"}
+        if any(one.path is not None and one.path.asked for one in content.series):
+            steps = {"markersize": 6.0, "linestyle": "-"}
         handles.append(mark("o", "decode as the batch grows", linewidth=1.5, **steps))
     if any(one.path is not None and one.path.full for one in content.series):
         handles.append(mark("X", "memory full"))

@@ -52,12 +52,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Decode as the batch grows; `full` when it ends because memory does."""
+    """Decode as the batch grows; `full` when it ends because memory does.
+
+    `asked` when its batches were asked for, rather than chosen to show the way.
+    """
 
     batch: Array
     intensity: Array
     rate: Array
     full: bool
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,4 +324,5 @@ def decode_path(estimate: Estimate, batches: Sequence[int] | None) -> Path | Non
     flop = found.decode.flop / estimate.deployment.num_gpus
     intensity = np.broadcast_to(found.decode.arithmetic_intensity, batch.shape)
     rate = np.broadcast_to(flop / found.decode.time, batch.shape)
-    return Path(np.asarray(batch, dtype=np.float64), intensity, rate, full)
+    whole = np.asarray(batch, dtype=np.float64)
+    return Path(whole, intensity, rate, full, batches is not None)
