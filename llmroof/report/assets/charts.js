@@ -9,7 +9,14 @@ const MEMORY_PARTS = [
   ["reserved_bytes", "kept free for the engine", "#8A9099"],
 ];
 
+/** Colours of the scheme in use; read once, as asking for a style makes the browser work it out. */
 function inks() {
+  const theme = document.documentElement.dataset.theme;
+  if (!inks.found || inks.found.theme !== theme) inks.found = { theme, ...readInks() };
+  return inks.found;
+}
+
+function readInks() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(`--${name}`).trim();
   return {
@@ -21,7 +28,8 @@ function inks() {
 
 /** A GPU's colour; the near-black one is turned over on a dark page. */
 function gpuColor(gpu) {
-  return inks().dark && d3.lab(gpu.color).l < 30 ? "#C4C9D0" : gpu.color;
+  gpu.black ??= d3.lab(gpu.color).l < 30;
+  return gpu.black && inks().dark ? "#C4C9D0" : gpu.color;
 }
 
 /** The colour dark (or light) enough for letters. */

@@ -35,6 +35,14 @@ function drawNow(name) {
   if (drawing) drawing();
 }
 
+/** Room of a chart; kept until the window changes, as asking makes the browser lay out anew. */
+const widths = new Map();
+
+function widthOf(box) {
+  if (!widths.has(box)) widths.set(box, Math.max(280, box.clientWidth));
+  return widths.get(box);
+}
+
 function drawAll() {
   for (const name of [...drawings.keys()]) drawNow(name);
 }

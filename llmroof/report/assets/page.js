@@ -100,8 +100,8 @@ function addTheme() {
   system.addEventListener("change", () => { if (own === null) { setTheme(system.matches); update({ choices: true }); } });
   $("#theme").addEventListener("click", () => { own = document.documentElement.dataset.theme !== "dark"; setTheme(own); update({ choices: true }); });
   let before = false;
-  addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme === "dark"; setTheme(false); update({ choices: true }); drawAll(); });
-  addEventListener("afterprint", () => { setTheme(before); update({ choices: true }); });
+  addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme === "dark"; setTheme(false); widths.clear(); update({ choices: true }); drawAll(); });
+  addEventListener("afterprint", () => { setTheme(before); widths.clear(); update({ choices: true }); });
 }
 
 /** Shows other content: at the start, and when a server has calculated anew. */
@@ -112,6 +112,7 @@ function open(found, fragment) {
   settle();
   makeSliders();
   $("#page").hidden = false;
+  widths.clear();
   update({ choices: true });
 }
 
@@ -134,7 +135,7 @@ async function start() {
   $("#copy-command").addEventListener("click", (event) => copy($("#command").textContent, event.target));
   addEventListener("hashchange", () => { state = stateOf(location.hash, content); settle(); update({ choices: true }); });
   let width = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; schedule(); } });
+  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; widths.clear(); schedule(); } });
   window.llmroof.firstRender = performance.now();
   document.documentElement.dataset.ready = "yes";
 }

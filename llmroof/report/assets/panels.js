@@ -11,7 +11,7 @@ function showBreakdown(one, read) {
   const phase = state.output_len > 1 ? state.phase : "prefill";
   const all = operatorsOf(one, read, phase).filter((op) => op.time > 0).sort((a, b) => b.time - a.time);
   const box = $("#breakdown .canvas");
-  box.replaceChildren(breakdownChart({ rows: all, width: Math.max(280, box.clientWidth) }));
+  box.replaceChildren(breakdownChart({ rows: all, width: widthOf(box) }));
   rows.breakdown = all.map((o) => ({ phase, name: o.name, kind: o.kind, count: o.count, flop: o.flop, bytes: o.bytes, network_bytes: o.network, bound: o.bound, total_time_s: o.time, limit_time_s: o.limit, share: o.share }));
   lazyTable("breakdown", () => fillTable($("#breakdown table"), `Operators of ${phase}`, ["operator", "×", "FLOP", "bytes", "FLOP/B", "bound", "time", "limit", "share"],
     all.map((o) => [o.name, whole(o.count), o.flop ? show(o.flop, "FLOP") : "-", o.bytes ? show(o.bytes, "B") : "-", o.x ? significant(o.x) : "-", o.bound, show(o.time, "s"), show(o.limit, "s"), percent(o.share)])));
@@ -24,7 +24,7 @@ function showMemory(one) {
   const found = plans.map((d) => ({ key: planText(d), chosen: d === one, num_gpus: d.num_gpus,
     ...Object.fromEntries(d.some(work(), MEMORY.map((name) => `memory.${name}`)).map((value, i) => [MEMORY[i], value])) }));
   const box = $("#memory .canvas"), capacity = found[0].capacity_bytes;
-  box.replaceChildren(memoryChart({ rows: found, capacity, width: Math.max(280, box.clientWidth) }));
+  box.replaceChildren(memoryChart({ rows: found, capacity, width: widthOf(box) }));
   rows.memory = found.map(({ key, chosen: _, ...rest }) => ({ plan: key, ...rest, fits: Boolean(rest.fits) }));
   lazyTable("memory", () => fillTable($("#memory table"), "Memory of one GPU by plan", ["plan", "weights", "KV cache", "activations", "kept free", "needed", "there", "fits", "largest batch"],
     found.map((r) => [r.key, ...["weights_bytes", "kv_cache_bytes", "activation_bytes", "reserved_bytes", "total_bytes", "capacity_bytes"].map((name) => show(r[name], "B")), r.fits ? "yes" : "no", whole(r.max_batch)])));
@@ -64,7 +64,7 @@ function costPoint(one, now, line) {
 function showFrontier(one) {
   const all = frontierPoints(), usd = state.usd, usable = usd ? all.filter((p) => Number.isFinite(p.usd)) : all;
   const frontier = paretoOf(usable, usd), here = costPoint(one, work(), -1), box = $("#frontier .canvas");
-  if (usable.length) box.replaceChildren(frontierChart({ points: usable, frontier, here: here && (!usd || Number.isFinite(here.usd)) ? here : null, gpus: content.gpus, usd, width: Math.max(280, box.clientWidth) }));
+  if (usable.length) box.replaceChildren(frontierChart({ points: usable, frontier, here: here && (!usd || Number.isFinite(here.usd)) ? here : null, gpus: content.gpus, usd, width: widthOf(box) }));
   else box.replaceChildren(el("p", {}, usd ? "No deployment here has a price and fits." : "No deployment here fits."));
   rows.frontier = frontier.map((p) => ({ num_gpus: p.one.num_gpus, gpu: p.gpu.id, precision: p.one.precision, plan: p.one.plan, batch: p.batch, tokens_per_s_per_user: p.speed, output_tokens_per_s_per_gpu: p.rate, usd_per_million_output_tokens: Number.isFinite(p.usd) ? p.usd : null }));
   lazyTable("frontier", () => fillTable($("#frontier table"), "Pareto frontier", ["deployment", "plan", "batch", "tokens/s per user", "tokens/s per GPU", "USD/M out"],

@@ -88,7 +88,7 @@ function showRoofline() {
 
 function drawRoofline() {
   drawNow("roofline");
-  const box = $("#roofline .canvas"), width = Math.max(280, box.clientWidth), series = showRoofline.series;
+  const box = $("#roofline .canvas"), width = widthOf(box), series = showRoofline.series;
   base = domains(series);
   const height = Math.max(320, Math.min(560, width * 0.56));
   const x = d3.scaleLog(base.x, [62, width - 14]), y = d3.scaleLog(base.y, [height - 42, 28]);
