@@ -3,7 +3,7 @@
 Each point is a whole estimate: both phases, memory, serving figures and cost, through
 the axes, pieces and choices of `llmroof.sweep`. A sweep either keeps its frontier or
 streams rows to a Parquet or CSV file. Every run is a process of its own, so that its peak
-memory is its own.
+memory is its own. Seconds are of processor time: one core, whatever else the machine does.
 
     python benchmarks/sweep.py            10^4, 10^6 and 10^7 points
     python benchmarks/sweep.py --quick    10^4 and 10^6
@@ -23,6 +23,7 @@ from pathlib import Path
 COLUMNS = ("hardware", "batch", "input_len", "ttft_s", "tpot_s", "output_tokens_per_s_per_gpu",
            "usd_per_million_output_tokens", "fits")  # fmt: skip
 RUNS = 5
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(points: int, kind: str) -> tuple[float, float]:
@@ -34,11 +35,17 @@ def run(points: int, kind: str) -> tuple[float, float]:
     side = round(points**0.5)
     lengths = [128 + 16 * n for n in range(side)]
     axes = make_axes(
-        {"gpu": "a100", "tp": 1, "batch": list(range(1, side + 1)), "input_len": lengths}
+        {
+            "gpu": "a100",
+            "tp": 1,
+            "batch": list(range(1, side + 1)),
+            "input_len": lengths,
+            "limit": kind.endswith("limit") or None,
+        }
     )
     choice = make_choice(pareto=("tpot_s", "output_tokens_per_s_per_gpu"))
-    begin = time.perf_counter()
-    if kind == "frontier":
+    begin = time.process_time()
+    if kind.startswith("frontier"):
         for _ in run_sweep(axes, choice, COLUMNS):
             pass
     else:
@@ -49,7 +56,7 @@ def run(points: int, kind: str) -> tuple[float, float]:
             for rows in run_sweep(axes, make_choice(), names):
                 writer.write(rows)
             writer.close()
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -76,22 +83,23 @@ def recommendation() -> None:
                "--slo-ttft", "0.5", "--slo-tpot", "0.03"]  # fmt: skip
     times = []
     for _ in range(RUNS):
-        begin = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True)
-        times.append(time.perf_counter() - begin)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     print(f"\nllmroof recommend, cold: {statistics.median(times):.2f} s (median of {RUNS})")
 
 
 def main() -> None:
+    sys.path.insert(0, str(ROOT))
     if "--one" in sys.argv:
         place = sys.argv.index("--one")
         print(*run(int(sys.argv[place + 1]), sys.argv[place + 2]))
         return
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    print("    points  kept                    points/s  peak MiB  (median of 5, one core)")
+    print("    points  kept                    points/s  peak MiB  (median of 5, processor time)")
     sizes = (10_000, 1_000_000) if "--quick" in sys.argv else (10_000, 1_000_000, 10_000_000)
     for points in sizes:
-        for kind in ("frontier", "parquet", "csv"):
+        for kind in ("frontier", "frontier, limit", "parquet", "csv"):
             if kind != "csv" or points <= 1_000_000:
                 measure(points, kind)
     measure(1_000_000, "parquet, all columns")

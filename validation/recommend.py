@@ -3,8 +3,9 @@
 Rows of served models that share model, GPU and lengths are one question: which of the
 measured configurations (engine, precision, plan) gives the most throughput per GPU within
 a TPOT bound? The calculator answers from its predictions alone; its choice is judged by
-what was measured. Two choices are judged: the configuration, run at its best measured
-load within the bound; and configuration with load, as predicted.
+what was measured. Three choices are judged: the configuration, run at its best measured
+load within the bound; configuration with load, as predicted; and the configuration where
+loads between the measured ones count too, as measured loads double from row to row.
 
     python validation/recommend.py              ../shared/measured/e2e.csv
     python validation/recommend.py ROWS.csv     rows of your own
@@ -64,6 +65,35 @@ def judge(group: pd.DataFrame, bound: float) -> dict[str, float] | None:
     }
 
 
+def at_bound(rows: pd.DataFrame, tpot: str, throughput: str, bound: float) -> float:
+    """The most throughput within a bound, interpolated between loads; 0 where none is.
+
+    Between the last load within it and the first beyond it both are taken as straight lines
+    of logarithms.
+    """
+    rows = rows.sort_values("concurrency")
+    times, rates = rows[tpot].to_numpy(float), rows[throughput].to_numpy(float)
+    best = float(rates[times <= bound].max(initial=0.0))
+    for place in np.flatnonzero((times[:-1] <= bound) & (times[1:] > bound)):
+        ends = slice(place, place + 2)
+        between = np.interp(np.log(bound), np.log(times[ends]), np.log(rates[ends]))
+        best = max(best, float(np.exp(between)))
+    return best
+
+
+def between_loads(group: pd.DataFrame, bound: float) -> float:
+    """What the configuration with most predicted throughput at the bound loses there."""
+    found = [
+        (
+            at_bound(rows, "predicted_tpot_s", "predicted", bound),
+            at_bound(rows, "tpot_s", "measured", bound),
+        )
+        for _, rows in group.groupby(CONFIGURATION, dropna=False)
+    ]
+    promised, reached = max(found)
+    return 1 - reached / max(rate for _, rate in found) if promised else 1.0
+
+
 def main() -> None:
     shared = Path(os.environ.get("LLMROOF_SHARED", ROOT.parent / "shared"))
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else shared / "measured" / "e2e.csv"
@@ -86,6 +116,7 @@ def main() -> None:
         for bound in BOUNDS:
             regret = judge(group, bound)
             if regret is not None:
+                regret["between"] = between_loads(group, bound)
                 found.append({**dict(zip(QUESTION, names, strict=True)), "bound": bound, **regret})
     table = pd.DataFrame(found)
     if table.empty:
@@ -94,7 +125,7 @@ def main() -> None:
     questions = table.groupby(QUESTION, dropna=False).ngroups
     print(f"{len(table)} choices: {questions} questions under bounds {BOUNDS} s per token\n")
     print(f"{'judged':<32}{'choices':>8}  right  mean regret  median")
-    for what in ("configuration", "load"):
+    for what in ("configuration", "load", "between"):
         show(f"all: {what}", table[what])
     for model, part in table.groupby("model"):
         show(f"{model}"[:29], part["configuration"])
