@@ -1,4 +1,4 @@
-"""144 more configs against what transformers' own modules hold and execute.
+"""150 more configs against what transformers' own modules hold and execute.
 
 `counted_models.json` was written by `validation/count_models.py` (transformers 5.23.0 and
 torch 2.13.0 on the meta device, which know nothing of llmroof): class defaults of model
