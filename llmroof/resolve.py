@@ -11,7 +11,7 @@ import numpy as np
 
 from llmroof.arguments import check_values
 from llmroof.blocks.base import Block
-from llmroof.calibration.load import EngineRules, load_calibration, load_engine
+from llmroof.calibration.load import EngineRules, load_calibration, load_engine, with_fitted
 from llmroof.engine.deployment import OVERLAPS, Deployment, Speculation, Workers
 from llmroof.engine.network import ALL_REDUCE, AUTO
 from llmroof.engine.plans import check_plan
@@ -133,7 +133,7 @@ def deploy(
         hardware,
         Execution(chosen, plan, attention, fusion, kv_cache, routing_skew, all_reduce),
         rules,
-        None if limit else load_calibration(),
+        None if limit else with_fitted(load_calibration(), hardware.fitted),
         listed if price is None else price,
         DEFAULTS["engine"] if engine is None else engine,
         speculation,

@@ -11,11 +11,11 @@ from builders import dense, device
 
 from llmroof import estimate
 from llmroof.engine.measured_times import curve_time, measured_times, product_time
-from llmroof.engine.roofline import limit
+from llmroof.engine.roofline import Times, limit
 from llmroof.errors import SpecError
 from llmroof.operators import Operator
 from llmroof.specs.hardware import Hardware, load_hardware
-from llmroof.specs.measured import Curve, Measured, Surface
+from llmroof.specs.measured import AllReduce, Curve, Measured, Surface
 
 SURFACE = Surface((1.0, 100.0), (10.0,), (10.0, 1000.0), (((1e9, 1e11), (2e9, 2e11)),))
 CURVE = Curve((1000.0, 100000.0), (1e6, 1e8))
@@ -154,3 +154,15 @@ def test_faults_of_a_measured_part_are_named(
     path.write_text(PROFILE.replace(old, new), "utf-8")
     with pytest.raises(SpecError, match=words):
         load_hardware(str(path))
+
+
+def test_sums_over_as_many_devices_as_were_timed() -> None:
+    sums = AllReduce(4.0, (1000.0, 100000.0), (1e-5, 1e-4))
+    shape = {"world": 4, "message": 100000.0}
+    operator = Operator("sum", "all_reduce", "network", count=3.0, shape=shape)
+    floor = Times(0.0, 0.0, 0.0, 0.0, 0.0)
+    times = measured_times(operator, floor, replace(MEASURED, all_reduce=sums))
+    assert times is not None
+    assert times.network == times.total == pytest.approx(3e-4)
+    other = replace(operator, shape=shape | {"world": 8})
+    assert measured_times(other, floor, replace(MEASURED, all_reduce=sums)) is None

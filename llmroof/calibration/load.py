@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 from llmroof.calibration.graphs import GraphKernels, load_graph_kernels
 from llmroof.calibration.links import LinkFit, load_links
 from llmroof.errors import UnknownName
+from llmroof.specs.measured import Fitted
 from llmroof.specs.schema import (
     Field,
     Flag,
@@ -59,7 +60,8 @@ class NetworkFit:
 class Calibration:
     """All coefficients of the expected-time model, with where they come from.
 
-    `devices` are the ids of the profiles whose kernels were timed for them.
+    `devices` are the ids of the profiles whose kernels were timed for them; `step` are seconds
+    of host work per pass.
     """
 
     kinds: Mapping[str, KernelFit]
@@ -68,6 +70,7 @@ class Calibration:
     links: LinkFit = field(default_factory=load_links)
     devices: tuple[str, ...] = ()
     graph: GraphKernels = field(default_factory=load_graph_kernels)
+    step: float = 0.0
 
     def kind(self, name: str) -> KernelFit:
         """The coefficients of an operator kind; unlisted kinds are elementwise work."""
@@ -275,4 +278,33 @@ def load_calibration(name: str = "universal") -> Calibration:
         values["network"],
         values["sources"][0]["title"],
         devices=tuple(values["devices"]),
+    )
+
+
+def with_fitted(calibration: Calibration, fitted: Fitted | None) -> Calibration:
+    """The coefficients that were fitted to rows of one device, in place of the universal ones.
+
+    Shares and launches of matrix products are the fitted ones; those of all other kinds keep
+    their ratio to them. The formulas of single kernels, fitted elsewhere, step aside.
+    """
+    if fitted is None:
+        return calibration
+    base = calibration.kind("gemm")
+    compute = 1.0 if fitted.compute is None else fitted.compute / base.compute[16]
+    memory = 1.0 if fitted.memory is None else fitted.memory / base.memory
+    launch = 1.0 if fitted.launch is None else fitted.launch / base.launch
+    kinds = {
+        name: KernelFit(
+            kind.launch * launch,
+            {bits: min(1.0, share * compute) for bits, share in kind.compute.items()},
+            min(1.0, kind.memory * memory),
+        )
+        for name, kind in calibration.kinds.items()
+    }
+    return replace(
+        calibration,
+        kinds=kinds,
+        graph=replace(calibration.graph, architectures=()),
+        step=fitted.step or 0.0,
+        source=f"llmroof calibrate: {fitted.rows:.0f} measured rows, {fitted.date}",
     )

@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "advise": "llmroof.cli.commands.advise",
     "compare": "llmroof.cli.commands.compare",
     "validate": "llmroof.cli.commands.validate",
+    "measure": "llmroof.cli.commands.measure",
+    "calibrate": "llmroof.cli.commands.calibrate",
     "check": "llmroof.cli.commands.check",
     "gpus": "llmroof.cli.commands.gpus",
     "models": "llmroof.cli.commands.models",

@@ -71,6 +71,8 @@ def _shares(
         memory = memory + operator.fused_bytes * (operator.count / hardware.memory.bandwidth)
     memory = memory / fit.memory
     launch = operator.count * (fit.launch * launch_scale)
+    if operator.kind == "embedding":  # once in every pass
+        launch = launch + calibration.step
     longest = memory if nothing(compute) else np.maximum(compute, memory)
     return Times(compute, memory, 0.0, launch, longest + launch)
 

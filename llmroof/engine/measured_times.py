@@ -27,6 +27,8 @@ _SMALL: Final = ("elementwise", "embedding")
 
 def measured_times(operator: Operator, floor: Times, measured: Measured) -> Times | None:
     """Times of an operator over all its runs, never below `floor`; None without a curve."""
+    if operator.kind == "all_reduce":
+        return _sum_times(operator, floor, measured)
     one = _seconds(operator, measured)
     if one is None:
         return None
@@ -42,6 +44,17 @@ def measured_times(operator: Operator, floor: Times, measured: Measured) -> Time
         launch,
         total,
     )
+
+
+def _sum_times(operator: Operator, floor: Times, measured: Measured) -> Times | None:
+    """A sum over as many devices as were timed, by its message; None for other numbers."""
+    sums = measured.all_reduce
+    if sums is None or operator.shape["world"] != sums.devices:
+        return None
+    rates = tuple(size / time for size, time in zip(sums.at, sums.times, strict=True))
+    one = curve_time(Curve(sums.at, rates), operator.shape["message"])
+    total = np.maximum(operator.count * one, floor.total)
+    return Times(0.0, 0.0, total, 0.0, total)
 
 
 def _seconds(operator: Operator, measured: Measured) -> Number | None:

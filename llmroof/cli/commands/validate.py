@@ -64,7 +64,7 @@ def command(
         if chart is not None:
             check_writable(chart, force=target.force)
     columns = [name.strip() for name in by.split(",") if name.strip()] if by else []
-    given = _given(gpu, model, settings)
+    given = given_columns(gpu, model, settings)
     with _progress() as told:
         if limit:
             frame = validate(Path(rows), told, given, limit=True)
@@ -87,8 +87,8 @@ def command(
         click.echo(f"wrote {charts[1]}", err=True)
 
 
-def _given(gpu: str | None, model: str | None, settings: tuple[str, ...]) -> dict[str, str]:
-    """What fills empty columns."""
+def given_columns(gpu: str | None, model: str | None, settings: tuple[str, ...]) -> dict[str, str]:
+    """Columns that the options fill where a file leaves them empty."""
     found = {name: value for name, value in (("hardware", gpu), ("model", model)) if value}
     for setting in settings:
         name, equals, value = setting.partition("=")
