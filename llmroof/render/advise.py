@@ -18,6 +18,7 @@ from llmroof.search.advise import (
     PAYS,
     Pull,
 )
+from llmroof.search.stops import Stop
 
 #: levers on formats, which work on bytes
 _FORMATS: Final = {"weights", "precision", "kv_cache_dtype"}
@@ -60,8 +61,20 @@ def lever_figures(estimate: Estimate, pull: Pull) -> Tree:
         ],
         "pays_at": None if pull.pays is None else list(pull.pays),
         "scanned": None if pull.scanned is None else list(pull.scanned),
+        "stop": None if pull.stop is None else _stop_figures(pull.stop),
         "serving": tree(pull.result)["serving"],
         "cost": tree(pull.result)["cost"],
+    }
+
+
+def _stop_figures(stop: Stop) -> Tree:
+    """What stands against a lever where it does not pay."""
+    return {
+        "at": stop.at,
+        "phase": stop.phase,
+        "bound": stop.bound,
+        "share": stop.share,
+        "kv_share": stop.kv_share,
     }
 
 

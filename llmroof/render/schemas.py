@@ -161,9 +161,9 @@ _OPTION: Final = record(
     replicas=POSITIVE,
     total_gpus=POSITIVE,
     fleet_usd_per_hour=maybe(AMOUNT),
-    limited_by={
-        "enum": ["slo_ttft", "slo_tpot", "memory", "max_num_seqs", "hardware", "replicas", "load"]
-    },
+    limited_by={"enum": ["slo_ttft", "slo_tpot", "memory", "max_num_seqs", "hardware"]},
+    most_concurrency=AMOUNT,
+    most_requests_per_s=AMOUNT,
     bound=BOUND,
     commands=mapping(TEXT),
 )
@@ -268,6 +268,7 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
         {
             "axes": mapping(several({"type": ["number", "string", "boolean"]})),
             "points": COUNT,
+            "seen": COUNT,
             "fit": COUNT,
             "skipped": several(record(points=COUNT, reason=TEXT)),
             "rows": several({"type": "object"}),
@@ -303,6 +304,14 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
                     moves=several(record(phase=TEXT, before=BOUND, after=BOUND)),
                     pays_at=_AT_ONCE,
                     scanned=_AT_ONCE,
+                    stop=maybe(
+                        record(
+                            keys(SHARE, "share", "kv_share"),
+                            at=AMOUNT,
+                            phase={"enum": ["prefill", "decode"]},
+                            bound=BOUND,
+                        )
+                    ),
                     serving=_SERVING,
                     cost=_COST,
                 )
