@@ -276,6 +276,10 @@ def test_too_few_gpus_for_the_model() -> None:
     assert not answer.options
     assert answer.nearest is None
     assert answer.tried == 0
+    (note,) = [note for note in answer.notes if note.startswith("nearest")]
+    assert re.fullmatch(
+        r"nearest: 2 × t4 in w4a16, 1\d\d GB of weights per GPU, which has 1\d\.?\d* GB", note
+    )
 
 
 def test_plans_are_possible_and_bounded() -> None:

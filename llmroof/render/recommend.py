@@ -263,11 +263,12 @@ def _why(miss: Miss) -> str:
 
 def _notes(answer: Answer) -> Iterator[Item]:
     yield Line("")
-    yield Line(
-        f"- {answer.tried:,} deployments have room for the model; {answer.evaluated:,} had to be "
-        f"worked out: the least time of the others is too long to win",
-        hang=2,
-    )
+    if answer.tried:
+        counts = (
+            f"- {answer.tried:,} deployments have room for the model; {answer.evaluated:,} had "
+            f"to be worked out: the least time of the others is too long to win"
+        )
+        yield Line(counts, hang=2)
     if any(option.estimate.deployment.run.precision.weights.quantized for option in answer.options):
         yield Line(
             "- fewer bits cost some quality: --precision bf16 keeps to what was asked", hang=2

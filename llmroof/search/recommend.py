@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmroof import units
 from llmroof.arguments import check_values
 from llmroof.engine.deployment import Deployment
 from llmroof.errors import InputError, LlmroofError, UnknownName
@@ -24,7 +25,7 @@ from llmroof.resolve import DEFAULTS, deploy
 from llmroof.search.goal import Answer, Goal, Miss, Option, make_goal
 from llmroof.search.headroom import headroom
 from llmroof.search.judge import Point, bounds, estimate_at, judge
-from llmroof.search.space import PRECISIONS, Candidate, Question, candidates, deployments
+from llmroof.search.space import PRECISIONS, Candidate, Question, candidates, deployments, plans
 from llmroof.specs.catalog import HARDWARE
 from llmroof.specs.hardware import Hardware, load_hardware
 
@@ -88,6 +89,8 @@ def recommend(
     bases, notes = _comparable(bases, goal)
     question = Question(goal.input_len, goal.output_len, running_grid(bases), goal.prefix_hit_rate)
     found = candidates(bases, question, goal.max_gpus, plan)
+    if not found:
+        notes = (*notes, _no_room(bases, goal.max_gpus, plan))
     return _search(loaded, goal, question, found, count, notes)
 
 
@@ -98,6 +101,30 @@ def _fault(
     for gpu in hardware:
         for name in names:
             deploy(model=model, gpu=gpu, precision=name, **options)
+
+
+def _no_room(bases: Sequence[Deployment], largest: int, only: Plan | None) -> str:
+    """What comes nearest to holding the weights, and by how much it fails."""
+
+    def over(base: Deployment, plan: Plan) -> float:
+        weights = float(base.model.weights_bytes(base.run.precision, plan))
+        return weights / base.hardware.memory.usable
+
+    tried = (
+        (base, plan)
+        for base in bases
+        for plan in ([only] if only else plans(base.model, base.hardware, largest))
+    )
+    found = min(tried, key=lambda pair: over(*pair), default=None)
+    if found is None:
+        return "no plan of the model is possible within these limits"
+    base, plan = found
+    weights = base.model.weights_bytes(base.run.precision, plan)
+    return (
+        f"nearest: {plan.num_gpus} × {base.hardware.id} in {base.run.precision.name}, "
+        f"{units.show(weights, 'B')} of weights per GPU, which has "
+        f"{units.show(base.hardware.memory.usable, 'B')}"
+    )
 
 
 def running_grid(bases: Sequence[Deployment]) -> Any:
