@@ -65,7 +65,7 @@ def _with_experts(text: Config, stored: Precision) -> Precision:
     named = text.get("expert_dtype")
     if named is None:
         return stored
-    if named not in _EXPERT_DTYPES:
+    if not isinstance(named, str) or named not in _EXPERT_DTYPES:
         text.fault("expert_dtype", f"unknown number format '{str(named)[:60]}'")
     experts = FORMATS[_EXPERT_DTYPES[named]]
     return replace(
