@@ -102,7 +102,7 @@ def own_figures(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def compare(values: Mapping[str, Any]) -> str:
-    """ "" where both agree (or both refuse), else what differs."""
+    """What differs; empty where both agree, or both refuse."""
     try:
         module = module_figures(values)
     except Exception:  # the class or the module refuses such a config
