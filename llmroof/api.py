@@ -27,7 +27,7 @@ from llmroof.specs.hardware import Hardware
 __all__ = ["DEFAULTS", "check_context", "deploy", "estimate", "resolve_precision", "smallest_plan"]
 
 #: the keywords of `estimate`: its own and those of `deploy`
-_KEYWORDS: Final = (*ARRAYS, "load", "random_lengths", "prefix_hit_rate", "chunked_prefill",
+KEYWORDS: Final = (*ARRAYS, "load", "random_lengths", "prefix_hit_rate", "chunked_prefill",
                     *(deploy.__kwdefaults__ or ()))  # fmt: skip
 #: largest number of devices that a plan left open may grow to
 _MAX_GPUS: Final = 64
@@ -64,7 +64,7 @@ def estimate(
     own = {"model": model, "gpu": gpu, "batch": batch, "input_len": input_len}
     own |= {"output_len": output_len, "concurrency": concurrency, "request_rate": request_rate}
     own |= {"load": load, "random_lengths": random_lengths, "prefix_hit_rate": prefix_hit_rate}
-    check_arguments(own | {"chunked_prefill": chunked_prefill} | options, _KEYWORDS)
+    check_arguments(own | {"chunked_prefill": chunked_prefill} | options, KEYWORDS)
     deployment, notes = deploy(model=model, gpu=gpu, **options)
     lengths = _lengths(deployment.model, input_len, output_len)
     if not 0 <= prefix_hit_rate < 1:

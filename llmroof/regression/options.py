@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from llmroof.api import KEYWORDS
 from llmroof.arguments import ARRAYS, FLAGS, LOADED, NUMBERS, TEXTS, WHOLE
 from llmroof.ranges import parse_numbers
-from llmroof.specs.schema import MISSING, Field, Flag, Kind, Report, Table, Text
+from llmroof.specs.schema import MISSING, Field, Flag, Kind, Quantity, Report, Table, Text
 from llmroof.specs.tree import Node, scalar
 
 #: other spelling -> the option
@@ -150,13 +151,14 @@ def _kind(name: str) -> Kind:
         return Values(Single(Flag()))
     if name in TEXTS or name in LOADED:
         return Values(Single(Text()))
-    return Values(Share())
+    return Values(Single(Quantity("B/s")) if name.endswith("_bandwidth") else Share())
 
 
 #: every option of an estimate, those that name things first
 OPTIONS: Final[Mapping[str, Field]] = {
     name: Field(_kind(name), _DOCS.get(name, f"as --{name.replace('_', '-')} of llmroof estimate"))
     for name in (*LOADED, *TEXTS, *ARRAYS, *NUMBERS, *FLAGS)
+    if name in KEYWORDS
 }
 _NO: Final = {name: Field(Flag(), f"true: {option} is false") for name, option in NEGATED.items()}
 
