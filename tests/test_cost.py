@@ -75,3 +75,15 @@ def test_the_answer_says_what_the_joules_rest_on() -> None:
     limit = "joules at the power limit of 700 W per GPU, 1400 W in all, all the time"
     assert f"{limit}: an upper bound" in said()
     assert "joules at 500 W per GPU, 1000 W in all, as given" in said("--power", "500")
+
+
+def test_watts_are_a_number_of_the_json() -> None:
+    """8 x 700 W, beside the joules they make; null where no power is known."""
+    found = llmroof.estimate(**ASKED)
+    flags = "--model llama-3.1-70b --gpu h100 --tp 8 -b 16 --isl 2048 --osl 256 --format json"
+    result = CliRunner().invoke(cli, ["estimate", *flags.split()])
+    energy = json.loads(result.stdout)["energy"]
+    assert energy == {
+        "joule_per_output_token": pytest.approx(float(found.cost.joule_per_output_token)),
+        "watts": 5600,
+    }

@@ -419,3 +419,39 @@ def test_a_lever_command_can_be_typed() -> None:
     typed = ["estimate", "--gpu", "h100", "--tp", "1", *lever["flags"].split()]
     again = json.loads(run(*typed, "--format", "json").stdout)
     assert again["serving"]["tpot_s"] == pytest.approx(lever["serving"]["tpot_s"])
+
+
+@pytest.mark.parametrize("load", [{"batch": 16}, {"concurrency": 64}, {"request_rate": 3.0}])
+def test_levers_of_separate_workers_keep_them(load: dict[str, Any]) -> None:
+    """Another plan is that of all workers; other GPUs cost no more than these."""
+    from llmroof.search.advise import advise
+
+    found = ask(prefill_workers=1, decode_workers=2, **load)
+    pulls = advise(found, "ttft")
+    assert not any(pull.title.startswith("disaggregated") for pull in pulls)
+    for pull in pulls:
+        after = pull.result.deployment
+        assert after.workers is not None
+        assert after.workers.plan == after.run.plan
+        if "for no more money" in pull.title:
+            assert pull.result.cost.usd_per_hour <= found.cost.usd_per_hour
+            assert pull.title.startswith(f"{after.num_gpus} ×")
+
+
+def test_drafts_run_on_the_decode_workers() -> None:
+    """A draft model takes room and time of decode, none of prefill."""
+    asked = {"model": "llama-3.1-70b", "tp": 4, "concurrency": 16}
+    plain = ask(**asked)
+    drafted = ask(**asked, speculative_tokens=3, acceptance_rate=0.7, draft_model="llama-3.2-1b")
+    assert drafted.steady.slots < plain.steady.slots
+    assert drafted.steady.prefill == plain.steady.prefill
+    assert drafted.split.prefill_memory == plain.split.prefill_memory
+    assert drafted.serving.tpot < plain.serving.tpot
+
+
+def test_one_measured_point_calibrates_it() -> None:
+    asked = "estimate --gpu h100 -c 8 --disaggregated --format json --calibrate-with"
+    text = run(*asked.split(), "ttft=0.1,tpot=12ms").stdout
+    served = json.loads(text)["serving"]
+    assert served["tpot_s"] == pytest.approx(0.012, rel=1e-2)
+    assert served["ttft_s"] == pytest.approx(0.1, rel=1e-2)

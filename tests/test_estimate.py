@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -380,3 +381,17 @@ def test_default_lengths_shrink_where_the_context_is_short() -> None:
     assert (found.input_len, found.output_len) == (1000, 24)
     with pytest.raises(InputError, match="beyond the 1024"):
         llmroof.estimate(model="gpt2", gpu="t4", input_len=1024, output_len=1)
+
+
+@pytest.mark.parametrize("engine", ["generic", "vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("load", [{"concurrency": 48}, {"request_rate": 2.0}])
+def test_requests_per_second_have_one_definition(engine: str, load: dict[str, Any]) -> None:
+    """Finished requests, by Little's law; `pace` is what the running ones could do."""
+    found = llmroof.estimate(gpu="h100", engine=engine, **load)
+    assert found.steady is not None
+    assert found.serving.requests_per_s == found.steady.requests_per_s
+    in_flight = found.steady.requests_per_s * found.serving.e2e_latency
+    assert in_flight == pytest.approx(found.load.concurrency, rel=1e-12)
+    if "concurrency" in load:
+        step = found.steady.tpot * found.load.output_len + found.steady.prefill
+        assert found.steady.pace == pytest.approx(found.steady.running / step, rel=1e-12)

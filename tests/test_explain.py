@@ -274,3 +274,13 @@ def test_a_collective_shows_message_link_and_way() -> None:
         steps = {step["name"]: step for step in section["steps"]}
         result = steps["mlp_all_reduce on the link"]["result"]
         assert result == pytest.approx(80 * sent * 8 * 8192 * 2 / 450e9)
+
+
+def test_an_all_reduce_left_open_is_told_as_it_is_modelled() -> None:
+    """The bytes of a ring at the limit, one or two shots in expected times."""
+    asked = ["explain", "--gpu", "h100", "--tp", "2", "-b", "4", "--section", "decode"]
+    text = " ".join(CliRunner().invoke(cli, asked).stdout.split())
+    assert "at least what a ring sends; expected: one or two shots, the faster one" in text
+    assert "left to the library" not in text
+    named = CliRunner().invoke(cli, [*asked, "--all-reduce", "tree"])
+    assert "tree: two binary trees, up and down" in " ".join(named.stdout.split())

@@ -67,7 +67,12 @@ def _named(estimate: Estimate) -> dict[str, Any]:
     """The options that name an estimate made from Python."""
     deployment, work = estimate.deployment, estimate.workload
     numbers = {name: getattr(work, name) for name in _WORKLOAD}
-    return {"model": deployment.model.id, "gpu": deployment.hardware.id, **numbers}
+    named = {"model": deployment.model.id, "gpu": deployment.hardware.id, **numbers}
+    workers = deployment.workers
+    if workers is None:
+        return named
+    counts = {"prefill_workers": workers.prefill, "decode_workers": workers.decode}
+    return named | {"disaggregated": True} | counts
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from llmroof.engine.estimate import Estimate
 from llmroof.errors import InputError, LlmroofError
 from llmroof.search.again import Change, again
-from llmroof.search.levers import format_changes
+from llmroof.search.levers import draft_for, format_changes
 from llmroof.search.space import formats_of
 from llmroof.search.stops import Stop, stop_at
 from llmroof.specs.catalog import HARDWARE
@@ -126,7 +126,7 @@ def _levers(estimate: Estimate) -> Iterator[tuple[str, Change, str, bool]]:
         yield "flash attention", {"attention": "flash"}, "ttft", False
     else:
         yield "flash attention", {"attention": "naive"}, "ttft", True
-    if run.kv_cache and load is None:
+    if run.kv_cache and load is None and deployment.workers is None:
         yield "KV cache", {"kv_cache": False}, "tpot", True
     elif not run.kv_cache:
         yield "KV cache", {"kv_cache": True}, "tpot", False
@@ -135,6 +135,10 @@ def _levers(estimate: Estimate) -> Iterator[tuple[str, Change, str, bool]]:
     if deployment.speculation is None:
         change = {"speculative_tokens": ASSUMED_TOKENS, "acceptance_rate": ASSUMED_ACCEPTANCE}
         yield "speculative decoding", change, "tpot", False
+        draft = draft_for(deployment.model)
+        if draft is not None:
+            title = f"speculative decoding drafted by {draft}"
+            yield title, change | {"draft_model": draft}, "tpot", False
     if load is not None and deployment.rules.chunk_tokens > _CHUNK:
         yield "smaller prefill chunks", {"max_num_batched_tokens": _CHUNK}, "tpot", False
     yield from _workers(estimate)
@@ -270,10 +274,12 @@ def _other_gpus(estimate: Estimate, by: str) -> list[Pull]:
 
 def _on(estimate: Estimate, gpu: str, many: int) -> Estimate | None:
     """The work on up to `many` of another GPU, tensor parallel; None where it cannot be."""
-    degree = 1
+    workers, degree = estimate.deployment.workers, 1
+    if workers is not None:  # each of them has as many
+        many //= int(workers.prefill + workers.decode)
     while 2 * degree <= many:
         degree *= 2
-    while degree >= 1:
+    while 1 <= degree <= many:
         try:
             result = again(estimate, gpu=load_hardware(gpu), tp=degree, pp=1, dp=1, ep=1)
         except LlmroofError:
