@@ -17,6 +17,7 @@ from llmroof.render.plots import style
 from llmroof.render.plots.gains import compose
 from llmroof.search.advise import GAINS, PAYS, Pull, advise
 from llmroof.search.compare import compare, time_shift
+from llmroof.search.levers import draft_for
 
 QUESTIONS: list[dict[str, Any]] = [
     {"gpu": "h100", "batch": 32},
@@ -90,6 +91,25 @@ def test_int4_stops_paying_at_a_large_batch() -> None:
     assert pull.scanned is not None
     assert pull.pays[0] == 1
     assert pull.pays[1] < pull.scanned[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "draft"),
+    [("llama-3.1-70b", "llama-3.2-1b"), ("llama-3.2-1b", None), ("gpt-oss-120b", None)],
+)
+def test_a_draft_model_is_small_and_of_the_same_make(model: str, draft: str | None) -> None:
+    loaded = llmroof.load_model(model)
+    assert draft_for(loaded) == draft
+    if draft is None:
+        return
+    small = llmroof.load_model(draft)
+    assert small.head.vocab == loaded.head.vocab
+    pulls = advise(llmroof.estimate(model=model, gpu="h100", tp=4, batch=8))
+    paid = find(pulls, f"speculative decoding drafted by {draft}").gains["tpot"]
+    free = find(pulls, "speculative decoding").gains["tpot"]
+    assert paid is not None
+    assert free is not None
+    assert 0 < paid < free
 
 
 def test_why_a_lever_stops_paying() -> None:

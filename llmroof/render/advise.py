@@ -246,8 +246,8 @@ def _assumed(pulls: Sequence[Pull]) -> Iterator[Item]:
         said.append(f"{ASSUMED_HITS:.0%} of each prompt found in the prefix cache")
     if "speculative_tokens" in names:
         said.append(
-            f"{ASSUMED_TOKENS} tokens drafted for free per step, each accepted with "
-            f"{ASSUMED_ACCEPTANCE:.0%}"
+            f"{ASSUMED_TOKENS} tokens drafted per step, for free where no model drafts, each "
+            f"accepted with {ASSUMED_ACCEPTANCE:.0%}"
         )
     if said:
         yield Line("")

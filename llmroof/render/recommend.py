@@ -273,5 +273,7 @@ def _notes(answer: Answer) -> Iterator[Item]:
         yield Line(
             "- fewer bits cost some quality: --precision bf16 keeps to what was asked", hang=2
         )
+    if any(_format(option.estimate).endswith(" a4") for option in answer.options):
+        yield Line("- a4: activations in four bits too (--activations)", hang=2)
     for note in answer.notes:
         yield Line(f"- {note}", hang=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,10 +12,15 @@ import numpy as np
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as run
 from llmroof.errors import LlmroofError
+from llmroof.models.load import load_model
+from llmroof.models.model import Model
 from llmroof.search.again import Change, again
+from llmroof.specs.catalog import MODELS
 
 #: a batch beyond which nobody serves; the search for the ridge ends there
 _LARGEST_BATCH: Final = 2.0**20
+#: a model that drafts has at most this part of the parameters that a token uses
+_SMALL: Final = 8.0
 #: smaller gains are not worth a line
 WORTH: Final = 0.02
 
@@ -99,6 +105,24 @@ def format_changes(estimate: Estimate) -> Iterator[Change]:
         yield {"weights": "int4", "activations": precision.base.id}
     if precision.kv_cache.bits >= 16 and run_as.kv_cache:
         yield {"kv_cache_dtype": "fp8"}
+
+
+def draft_for(model: Model) -> str | None:
+    """The smallest known model of the same make and vocabulary that could draft for `model`.
+
+    It must be small against what it drafts for, or its passes cost what they save.
+    """
+    make = re.match(r"[a-z]+-?\d+", model.id)  # llama-3, qwen3
+    if make is None:
+        return None
+    names = (name for name in MODELS.files() if re.match(rf"{make[0]}(?!\d)", name))
+    found = [load_model(name) for name in names if name != model.id]
+    able = [
+        one
+        for one in found
+        if one.head.vocab == model.head.vocab and one.parameters * _SMALL <= model.active_parameters
+    ]
+    return min(able, key=lambda one: one.parameters).id if able else None
 
 
 def ways_out(estimate: Estimate, most: int = 5) -> list[Lever]:
