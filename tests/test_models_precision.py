@@ -264,6 +264,16 @@ def test_gguf_recipes_have_the_size_of_the_files(name: str, gigabytes: float) ->
 
 
 @pytest.mark.parametrize(
+    ("model", "gigabytes"), [("qwen3-30b-a3b", 18.56), ("mixtral-8x7b", 28.45)]
+)
+def test_down_projections_of_experts_are_wider_too(model: str, gigabytes: float) -> None:
+    """Sizes of published Q4_K_M files of mixtures of experts."""
+    loaded = load_model(model)
+    held = loaded.weights_bytes(quantized(loaded, "q4_k_m"))
+    assert held / 1e9 == pytest.approx(gigabytes, rel=0.012)
+
+
+@pytest.mark.parametrize(
     ("model", "name", "gigabytes"),
     [
         ("llama-3.2-3b", "q4_k_m", 2.02),

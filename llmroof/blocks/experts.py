@@ -126,15 +126,28 @@ class MoE(Block):
         return Norm(self.hidden, self.norms, self.norm_bias).parameters
 
     def tensors(self) -> tuple[Tensor, ...]:
-        active = self.top_k / self.experts
-        matrices = self.experts * sum(linear.matrix for linear in self.expert_projections)
-        biases = self.experts * sum(linear.biases for linear in self.expert_projections)
-        routed = [Tensor("experts", "experts", matrices, active, over="experts")]
-        if biases:
-            routed.append(Tensor("experts.bias", "bias", biases, active, over="experts"))
         scales = self.scales + (self.experts if self.correction else 0)
         plain = (self.router, *self.shared_projections(), *self.side_projections())
-        return (*routed, *linear_tensors(plain), *small_tensors(self.norm_parameters, scales))
+        return (
+            *self._routed_tensors(),
+            *linear_tensors(plain),
+            *small_tensors(self.norm_parameters, scales),
+        )
+
+    def _routed_tensors(self) -> tuple[Tensor, ...]:
+        """All experts: gate and up, down (which a mix may hold in another format), biases."""
+        *wide, down = self.expert_projections
+        sizes = (
+            ("experts", wide[0].role, sum(linear.matrix for linear in wide)),
+            ("experts_down", down.role, down.matrix),
+            ("experts.bias", "bias", sum(linear.biases for linear in (*wide, down))),
+        )
+        active = self.top_k / self.experts
+        return tuple(
+            Tensor(name, role, self.experts * size, active, over="experts")
+            for name, role, size in sizes
+            if size
+        )
 
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         rows = tokens(steps)
