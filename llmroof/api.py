@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -31,6 +31,9 @@ KEYWORDS: Final = (*ARRAYS, "load", "random_lengths", "prefix_hit_rate", "chunke
                     *(deploy.__kwdefaults__ or ()))  # fmt: skip
 #: largest number of devices that a plan left open may grow to
 _MAX_GPUS: Final = 64
+#: worker counts of a disaggregated deployment; throughputs that differ by less are the same
+_COUNTS: Final = ("prefill_workers", "decode_workers")
+_SAME: Final = 1e-9
 #: options that have a default worth telling when they are left out
 _TOLD: Final = ("precision", "weights", "activations", "kv_cache_dtype", "price", "engine")
 
@@ -78,14 +81,20 @@ def estimate(
         deployment, found = smallest_plan(deployment, work)
         notes = (*notes, *found)
     notes = (*notes, *remarks(deployment.model, deployment.run.plan))
-    if concurrency is None and request_rate is None:
-        result = estimate_grid(deployment, work)
-    else:
+
+    def ask(deployment: Deployment) -> Estimate:
+        if concurrency is None and request_rate is None:
+            return estimate_grid(deployment, work)
         asked = _load(load, request_rate, concurrency, random_lengths)
         rate = None if request_rate is None else _positive("request_rate", request_rate)
-        result = estimate_load(
-            deployment, Load(**lengths, **asked, prefix_hit_rate=prefix_hit_rate), rate
-        )
+        whole_load = Load(**lengths, **asked, prefix_hit_rate=prefix_hit_rate)
+        return estimate_load(deployment, whole_load, rate)
+
+    if options.get("num_gpus") is not None and all(options.get(name) is None for name in _COUNTS):
+        numbers = (together, *lengths.values(), concurrency, request_rate)
+        deployment, found = _best_workers(deployment, ask, any(map(np.ndim, numbers)))
+        notes = (*notes, *found)
+    result = ask(deployment)
     given = {
         "model": model,
         "gpu": gpu,
@@ -192,6 +201,38 @@ def _smallest_workers(
     plan = one.run.plan if both else workers.plan
     found = replace(one, workers=replace(workers, plan=plan))
     return found, tuple(f"each worker: {note}" for note in notes)
+
+
+def _best_workers(
+    deployment: Deployment, ask: Callable[[Deployment], Estimate], several: bool
+) -> tuple[Deployment, tuple[str, ...]]:
+    """The split of the devices into workers that finishes most requests, then the fastest.
+
+    All splits are asked in one call, worker counts being arrays; `several` points at once
+    would each have a best one of their own, which InputError says.
+    """
+    workers, total = deployment.workers, deployment.num_gpus
+    if workers is None:
+        return deployment, ()
+    prefill, decode = workers.plan.num_gpus, deployment.run.plan.num_gpus
+    first = np.arange(1.0, total // prefill + 1)
+    first = first[(total - first * prefill >= decode) & ((total - first * prefill) % decode == 0)]
+    if first.size < 2:
+        return deployment, ()
+    if several:
+        raise InputError("num_gpus shared out over a range: say prefill_workers and decode_workers")
+    second = (total - first * prefill) / decode
+    found = ask(replace(deployment, workers=replace(workers, prefill=first, decode=second))).serving
+    done = np.broadcast_to(found.requests_per_s, first.shape)
+    most = done >= np.max(done) * (1.0 - _SAME)
+    best = int(np.argmin(np.where(most, found.e2e_latency, np.inf)))
+    counts = int(first[best]), int(second[best])
+    note = (
+        f"{counts[0]} prefill and {counts[1]} decode workers: the best of {first.size} splits of "
+        f"{total} GPUs at this load"
+    )
+    chosen = replace(workers, prefill=counts[0], decode=counts[1])
+    return replace(deployment, workers=chosen), (note,)
 
 
 def check_context(model: Model, work: Workload) -> None:

@@ -455,3 +455,27 @@ def test_one_measured_point_calibrates_it() -> None:
     served = json.loads(text)["serving"]
     assert served["tpot_s"] == pytest.approx(0.012, rel=1e-2)
     assert served["ttft_s"] == pytest.approx(0.1, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "load", [{"concurrency": 256}, {"request_rate": 12.0}, {"batch": 96}, {"concurrency": 4}]
+)
+def test_devices_are_split_in_the_best_way(load: dict[str, Any]) -> None:
+    """8 GPUs left to it: no other split finishes more, or as much and faster."""
+    chosen = ask(num_gpus=8, **load)
+    workers = chosen.deployment.workers
+    assert (workers.prefill + workers.decode, chosen.deployment.num_gpus) == (8, 8)
+    assert any("the best of 7 splits of 8 GPUs" in note for note in chosen.notes)
+    for prefill in range(1, 8):
+        try:
+            other = ask(prefill_workers=prefill, decode_workers=8 - prefill, **load).serving
+        except Overloaded:
+            continue
+        assert other.requests_per_s <= chosen.serving.requests_per_s * (1 + 1e-6)
+        if other.requests_per_s >= chosen.serving.requests_per_s * (1 - 1e-9):
+            assert other.e2e_latency >= chosen.serving.e2e_latency * (1 - 1e-6)
+
+
+def test_a_range_needs_its_workers_named() -> None:
+    with pytest.raises(InputError, match="say prefill_workers and decode_workers"):
+        ask(num_gpus=8, concurrency=np.array([1.0, 64.0]))
