@@ -94,6 +94,8 @@ class _Tape:
 
     def constant(self, value: Any) -> int:
         """A plain number; an array counts as one when all its elements are the same."""
+        if isinstance(value, int | float):
+            return self.put("constant", float(value))
         array = np.asarray(value, np.float64)
         if array.size == 0 or not np.all(array == array.flat[0]):
             raise NotRecorded("a number that varies has lost its origin: it cannot be recorded")
@@ -163,7 +165,10 @@ def _interpolated(x: Recorded, places: Any, values: Any) -> Any:
 
 
 def _recorded(tape: _Tape, node: int, values: Any) -> Recorded:
-    array = np.broadcast_to(np.asarray(values), (tape.size,)).view(Recorded)
+    plain = np.asarray(values)
+    if plain.shape != (tape.size,):
+        plain = np.broadcast_to(plain, (tape.size,))
+    array = plain.view(Recorded)
     array.tape, array.node = tape, node
     return array
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driving import MODEL
 
 from llmroof.report.content import Wanted
 from llmroof.report.make import make
@@ -19,8 +20,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--window-size=1440,900"),
 )
-MODEL = "llama-3.1-70b"
-WORK: dict[str, int | None] = {"batch": 16, "input_len": 1024, "output_len": 256}
+START: dict[str, int | None] = {"batch": 16, "input_len": 1024, "output_len": 256}
 
 
 def browser(profile: Path, downloads: Path) -> Any:
@@ -59,7 +59,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Itera
 
 @pytest.fixture(scope="session")
 def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    wanted = Wanted(MODEL, ("h100", "a100", "mi300x"), None, None, WORK, {})
+    wanted = Wanted(MODEL, ("h100", "a100", "mi300x"), ("bf16", "fp8"), (2, 4), START, {})
     file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(make(wanted), "utf-8")
     return file
@@ -71,7 +71,7 @@ def served() -> Iterator[str]:
     pytest.importorskip("waitress", reason="the extra `serve` is not installed")
     from llmroof.serve.run import HOST, server
 
-    found = server(Wanted("llama-3.1-8b", ("h100",), ("bf16",), (1,), WORK, {}), 0)
+    found = server(Wanted("llama-3.1-8b", ("h100",), ("bf16",), (1,), START, {}), 0)
     thread = threading.Thread(target=found.run, daemon=True)
     thread.start()
     yield f"http://{HOST}:{found.effective_port}/"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from driving import complaints, opened, requests, shown, wait
+
 from llmroof import estimate, units
-from tests.browser.test_report_page import complaints, opened, requests, shown, wait
 
 
 def submit(page: Any, **fields: str) -> None:

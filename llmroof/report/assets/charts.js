@@ -26,10 +26,13 @@ function readInks() {
   };
 }
 
-/** A GPU's colour; the near-black one is turned over on a dark page. */
+/** A GPU's colour; a dark one is the same hue, but lighter, on a dark page. */
 function gpuColor(gpu) {
-  gpu.black ??= d3.lab(gpu.color).l < 30;
-  return gpu.black && inks().dark ? "#C4C9D0" : gpu.color;
+  if (!gpu.lighter) {
+    const color = d3.lab(gpu.color);
+    gpu.lighter = color.l < 52 ? d3.lab(Math.max(58, 100 - color.l), color.a, color.b).formatHex() : gpu.color;
+  }
+  return inks().dark ? gpu.lighter : gpu.color;
 }
 
 /** The colour dark (or light) enough for letters. */
@@ -198,7 +201,7 @@ function breakdownChart({ rows, width }) {
   return finished({
     ...common(width, height, "Time of each operator. The table below holds its figures."),
     marginLeft: left, marginRight: 104, marginTop: 12 + 16 * top.lines, marginBottom: 34,
-    x: { domain: [0, right], label: "time of all runs", labelAnchor: "center", labelArrow: "none", ticks: Math.max(2, Math.min(5, Math.floor(width / 160))), tickFormat: (t) => (t ? show(t, "s", 2) : "0"), grid: true },
+    x: { domain: [0, right], label: "time of all runs", labelAnchor: "center", labelArrow: "none", ticks: Math.max(2, Math.min(5, Math.floor((width - left - 104) / 75))), tickFormat: (t) => (t ? show(t, "s", 2) : "0"), grid: true },
     y: { domain: rows.map((row) => row.key), label: null, tickSize: 0, tickFormat: (key) => rows.find((row) => row.key === key).name },
     marks: [
       ...top.marks,

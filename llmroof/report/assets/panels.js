@@ -71,7 +71,7 @@ function showFrontier(one) {
     frontier.map((p) => [`${p.one.num_gpus} × ${p.gpu.label} ${p.one.precision}`, planText(p.one), whole(p.batch), significant(p.speed), whole(p.rate), known(p.usd, (v) => significant(v))])));
   const beaten = here && frontier.find((p) => p.speed >= here.speed && (usd ? p.usd < here.usd : p.rate > here.rate));
   $("#frontier-note").textContent = `Every deployment of this page at batch 1, 2, 4 … while it fits, ${tokens(state.input_len)} in, ${tokens(state.output_len)} out. The black line is what none of them beats in both. ` +
-    (beaten ? `${beaten.one.num_gpus} × ${beaten.gpu.label} in ${beaten.one.precision} at batch ${whole(beaten.batch)} beats yours in both.` : here ? "Yours is beaten by none." : "");
+    (beaten ? `${beaten.one.num_gpus} × ${beaten.gpu.label} in ${beaten.one.precision} at batch ${whole(beaten.batch)} beats yours in both.` : here && frontier.length ? "Yours is beaten by none." : "");
 }
 
 function showBasis(one) {
