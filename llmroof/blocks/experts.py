@@ -59,8 +59,8 @@ class MoE(Block):
     `shared` is the width of the shared expert (all of them side by side), `shared_gate`
     a gate per token on its output. With `latent` the experts work in that narrower
     width behind a projection down and up. `idle_experts` are router entries that do no
-    work (LongCat's identity experts). `router_hidden` makes the router a small MLP;
-    `correction` counts the routing biases that are parameters.
+    work (LongCat's identity experts); `correction` counts the routing biases that are
+    parameters.
     """
 
     hidden: int
