@@ -77,12 +77,18 @@ def test_what_does_not_fit_is_extrapolated_by_the_difference_of_a_layer() -> Non
     assert whole == (8,)
     memory = next(m for m in range(2000, 10**6, 500) if _depths(m) == (2, 4))
     runner = FakeRunner(memory=memory)
-    first, second = run(runner)
+    (row,) = run(runner, batches=[4])
     assert runner.built == [2, 4]
-    assert first["ttft_s"] == pytest.approx(1.8)
-    assert second["prefill_gemm_s"] == pytest.approx(2.1)
-    assert "2 and 4 of 8 layers" in first["source"]
-    assert first["layers"] == "2+4"
+    assert row["ttft_s"] == pytest.approx(4.2)
+    assert row["prefill_gemm_s"] == pytest.approx(2.1)
+    assert "2 and 4 of 8 layers" in row["source"]
+    assert row["layers"] == "2+4"
+
+
+def test_points_that_do_not_fit_beside_the_model_are_left_out() -> None:
+    memory = next(m for m in range(2000, 10**6, 500) if _depths(m) == (2, 4))
+    rows = run(FakeRunner(memory=2 * memory), batches=[1, 1000])
+    assert [row["batch"] for row in rows] == [1]
 
 
 def _depths(memory: float) -> tuple[int, ...]:
@@ -94,7 +100,7 @@ def _depths(memory: float) -> tuple[int, ...]:
 
 def test_too_little_memory_is_said() -> None:
     with pytest.raises(InputError, match="does not fit: two groups of 1 layers with batch 4"):
-        run(FakeRunner(memory=100.0))
+        run(FakeRunner(memory=100.0), batches=[4])
 
 
 def test_asked_layers_are_not_extrapolated() -> None:

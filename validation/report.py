@@ -29,6 +29,8 @@ from llmroof.specs.hardware import load_hardware
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {"TPOT": (11, 8), "TTFT": (28, 20)}
 OUTLIERS = Path(__file__).resolve().parent / "outliers.md"
+#: made by `validation/measure_cpu.py`
+HERE = Path(__file__).resolve().parent / "measured" / "section.md"
 
 
 def targets(rows: pd.DataFrame) -> str:
@@ -165,6 +167,7 @@ def main() -> int:
         "Apple's newer families and missed on NVIDIA's, where most rows are llama.cpp.",
         published(folder),
         OUTLIERS.read_text(),
+        HERE.read_text() if HERE.is_file() else "",
     ]
     (ROOT / "docs" / "validation.md").write_text("\n\n".join(parts).rstrip() + "\n")
     frame = validate(whole)

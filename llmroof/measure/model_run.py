@@ -76,6 +76,14 @@ def depths(
     return (most // group // 2 * group, most)
 
 
+def _fits(
+    model: Model, precision: str, batch: int, context: int, layers: int, memory: float
+) -> bool:
+    """True where a point fits beside so many layers."""
+    part = layers / model.num_layers
+    return _bytes(model, precision, batch, context, part) <= _SHARE * memory
+
+
 def _bytes(model: Model, precision: str, batch: int, context: int, layers: float) -> float:
     """Weights, cache and activations with a share `layers` of the layers."""
     asked = recipe(precision)
@@ -107,14 +115,16 @@ def measure_model(
     """Rows of `llmroof validate`, one per batch and context.
 
     `name` and `hardware` are what the rows call the model and the device. `longest_prefill`
-    bounds the tokens of one prefill pass (batch x context); decode runs all the same.
+    bounds the tokens of one prefill pass (batch x context); decode runs all the same. The
+    depth is that of the smallest point; larger ones that do not fit beside it are left out.
     Raises Noisy when the typical point spreads by more than `max_spread`.
     """
     points = sorted(((b, c) for b in batches for c in contexts), key=lambda p: p[0] * p[1])
     if layers is None:
-        deep = depths(model, precision, *points[-1], runner.memory)
+        deep = depths(model, precision, *points[0], runner.memory)
     else:
         deep = (min(layers, model.num_layers),)
+    points = [one for one in points if _fits(model, precision, *one, deep[-1], runner.memory)]
     timed: dict[int, list[tuple[Pass | None, Pass | None]]] = {}
     done, total = 0, len(points) * len(deep)
     for depth in deep:
