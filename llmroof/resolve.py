@@ -97,6 +97,8 @@ def deploy(
     chosen = _with_activations(chosen.with_parts(weights, None, kv_cache_dtype), activations)
     require_support(hardware, chosen, {tensor.role for tensor, _ in loaded.tensors()})
     rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
+    if rules.short_sums:
+        hardware = _short_sums(hardware)
     if _widens(rules, chosen, hardware) and activations is None:
         chosen = replace(chosen, activations=number_format(rules.mxfp4))
         notes = (*notes, f"activations of the experts in {rules.mxfp4}, as {engine} runs them here")
@@ -162,6 +164,14 @@ def _with_activations(precision: Precision, name: str | None) -> Precision:
     if not wanted.quantized and wanted != precision.base:
         precision = precision.on_base(wanted.id)
     return precision.with_parts(activations=wanted.id)
+
+
+def _short_sums(hardware: Hardware) -> Hardware:
+    """The device with the rates of 16-bit sums for 16-bit products, where it has them."""
+    rate = hardware.compute.get("fp16_fp16acc")
+    if rate is None:
+        return hardware
+    return replace(hardware, compute={**hardware.compute, "fp16": rate, "bf16": rate})
 
 
 def _widens(rules: EngineRules, chosen: Precision, hardware: Hardware) -> bool:

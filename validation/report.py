@@ -114,7 +114,7 @@ def _ask(row: dict[str, object]) -> tuple[float, str]:
                 asked[name] = round(float(str(row[column])))
         if str(row.get("precision", "")) not in ("", "nan"):
             asked["precision"] = str(row["precision"])
-        found = estimate(**asked)
+        found = estimate(**asked, **_llamacpp(row, gpu.vendor))
     except (LlmroofError, ValueError):
         return float("nan"), family
     rate = batch / found.serving.tpot
@@ -123,6 +123,22 @@ def _ask(row: dict[str, object]) -> tuple[float, str]:
     if row.get("scope") == "per_seq":
         rate = rate / batch
     return float(rate) / float(str(row["value"])), family
+
+
+def _llamacpp(row: dict[str, object], vendor: str) -> dict[str, object]:
+    """What a table of llama.cpp says about its build: back end, graphs, flash attention."""
+    build = str(row["engine"])
+    if "llama.cpp" not in build:
+        return {}
+    old = "May 2024" in build
+    engine = "llamacpp-eager" if old else "llamacpp"
+    asked: dict[str, object] = {
+        "engine": "llamacpp-metal" if vendor == "Apple" else engine,
+        "chunked_prefill": 512,  # the micro-batch of llama-bench
+    }
+    if old or "no FA" in build or vendor == "Apple":
+        asked["attention"] = "naive"
+    return asked
 
 
 def main() -> int:

@@ -82,7 +82,9 @@ class EngineRules:
     """How an engine budgets memory and schedules (meanings at the head of engines.yaml).
 
     `utilization` share of the device it may use, of what the weights leave when
-    `of_free`; `held_output` part of an answer that reserves cache; seconds, tokens,
+    `of_free`; `prompt_share` of the libraries' rate that the engine's own matrix products
+    reach with prompts, `short_sums` where they add up in 16 bits; `held_output` part of an
+    answer that reserves cache; seconds, tokens,
     sequences and plain shares otherwise. `kv_cache` is the format of the KV cache unless
     one is asked for, where matmuls run in 8 bits or fewer, and `mxfp4` that of the activations
     of MXFP4 weights on devices with 4-bit arithmetic; "" keeps the 16-bit base.
@@ -108,6 +110,8 @@ class EngineRules:
     wait_share: float = 1.0
     kv_cache: str = ""
     mxfp4: str = ""
+    prompt_share: float = 1.0
+    short_sums: bool = False
     source: str = ""
 
     def pool(self, capacity: float, weights: float) -> float:
@@ -196,6 +200,8 @@ def _rules(v: dict[str, Any]) -> EngineRules:
         wait_share=v["wait"],
         kv_cache="" if v["kv_cache"] == "base" else v["kv_cache"],
         mxfp4="" if v["mxfp4"] == "base" else v["mxfp4"],
+        prompt_share=v.get("products", {}).get("prompt_share", 1.0),
+        short_sums=v.get("products", {}).get("short_sums", False),
         source=v["sources"][0]["title"],
     )
 
@@ -217,6 +223,15 @@ _ENGINES: Final = MapOf(
             ),
             "kv_cache": Field(Text(("base", "fp8")), "format of the KV cache", required=True),
             "mxfp4": Field(Text(("base", "mxfp8")), "activations of MXFP4 weights", True),
+            "products": Field(
+                Table(
+                    {
+                        "prompt_share": Field(_SHARE, "of the libraries' rate", required=True),
+                        "short_sums": Field(Flag(), "added up in 16 bits", required=True),
+                    }
+                ),
+                "matrix products by kernels of the engine's own",
+            ),
             "hold": Field(Number(0.0, 1.0), "part of an answer that reserves cache", True),
             "block": Field(Number(1, 1e9, whole=True), "tokens per KV block", required=True),
             "chunk": Field(Number(1, 1e9, whole=True), "prompt tokens in a step", required=True),

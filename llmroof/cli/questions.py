@@ -11,7 +11,9 @@ from llmroof.cli.types import COUNT, Decimals, Numbers, Rate, SpecName
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_ENGINES: Final = ("generic", "vllm", "sglang", "trtllm")
+_ENGINES: Final = (
+    "generic", "vllm", "sglang", "trtllm", "llamacpp", "llamacpp-eager", "llamacpp-metal"
+)  # fmt: skip
 _LONG_HELP: Final = "number or range: 8, 1,8,64, 1:256, 64:4096:+64, 1:512:x2"
 _DEGREE: Final = click.IntRange(min=1, max=65536)
 
@@ -252,13 +254,13 @@ DISAGGREGATED: Final = {
         "--prefill-workers",
         type=_DEGREE,
         metavar="N",
-        help="Workers that only prefill.  [default: 1, or what --num-gpus leaves]",
+        help="Workers that only prefill.  [default: 1, or the best split of --num-gpus]",
     ),
     "decode_workers": _option(
         "--decode-workers",
         type=_DEGREE,
         metavar="N",
-        help="Workers that only decode.  [default: 1, or what --num-gpus leaves]",
+        help="Workers that only decode.  [default: 1, or the best split of --num-gpus]",
     ),
     **{
         f"prefill_{name}": _option(

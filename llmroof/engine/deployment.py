@@ -97,14 +97,14 @@ class Deployment:
     @property
     def prompt_model(self) -> TimeModel | None:
         """The same for passes with prompts, whose kernels engines launch one by one."""
-        return self._model(self.rules.eager_scale)
+        return self._model(self.rules.eager_scale, self.rules.prompt_share)
 
-    def _model(self, launch_scale: float) -> TimeModel | None:
+    def _model(self, launch_scale: float, rate: float = 1.0) -> TimeModel | None:
         calibration, hardware = self.calibration, self.hardware
         if calibration is None:
             return None
         return lambda operators, floors: expected(
-            operators, floors, calibration, hardware, launch_scale
+            operators, floors, calibration, hardware, launch_scale, rate
         )
 
 

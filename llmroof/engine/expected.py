@@ -19,6 +19,8 @@ from llmroof.engine.silicon_times import kernel_times
 from llmroof.operators import Number, Operator
 from llmroof.specs.hardware import Hardware
 
+#: kinds whose matrix products an engine may have kernels of its own for
+_PRODUCTS: Final = ("gemm", "moe")
 #: width in bits of the operands of each arithmetic
 BITS: Final = {"fp8": 8, "int8": 8, "fp8_fp16acc": 8, "fp4": 4, "int4": 4, "fp32": 32}
 
@@ -29,16 +31,18 @@ def expected(
     calibration: Calibration,
     hardware: Hardware,
     launch_scale: float = 1.0,
+    rate: float = 1.0,
 ) -> list[Times]:
     """Times of operators over all their runs on one device, from their physical limits.
 
     Kinds with a formula of their own take that (`silicon_times`), devices that were measured
     their curves. Elementwise work also pays the traffic that a perfect fusion would avoid;
-    `launch_scale` is the engine's multiplier on launches. Shares are at most 1: no time
+    `launch_scale` is the engine's multiplier on launches, `rate` what its matrix products
+    reach of the libraries' rate. Shares are at most 1: no time
     falls below the limit.
     """
     own: dict[int, Times] = kernel_times(
-        operators, floors, calibration.graph, hardware, launch_scale
+        operators, floors, calibration.graph, hardware, launch_scale, rate
     )
     pairs = list(zip(operators, floors, strict=True))
     if hardware.measured is not None and hardware.fitted is None:
@@ -47,7 +51,7 @@ def expected(
             if timed is not None:
                 own[at] = timed
     return [
-        own[at] if at in own else _shares(*pair, calibration, hardware, launch_scale)
+        own[at] if at in own else _shares(*pair, calibration, hardware, launch_scale, rate)
         for at, pair in enumerate(pairs)
     ]
 
@@ -58,6 +62,7 @@ def _shares(
     calibration: Calibration,
     hardware: Hardware,
     launch_scale: float,
+    rate: float,
 ) -> Times:
     """Times of an operator at the shares of the peaks that its kind reaches."""
     if operator.compute == "network":
@@ -65,7 +70,8 @@ def _shares(
     fit = calibration.kind(operator.kind)
     compute = floor.compute
     if not nothing(compute):
-        compute = compute / fit.compute[BITS.get(operator.compute, 16)]
+        share = fit.compute[BITS.get(operator.compute, 16)]
+        compute = compute / (share * rate if operator.kind in _PRODUCTS else share)
     memory = floor.memory
     if not nothing(operator.fused_bytes):
         memory = memory + operator.fused_bytes * (operator.count / hardware.memory.bandwidth)

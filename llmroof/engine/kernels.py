@@ -34,7 +34,14 @@ MMA_ROWS: Final = 16.0
 
 TINY: Final = 1e-30
 """Guards a ratio of two times that are both zero, s."""
-TILES: Final = ((128, 256, 0), (128, 128, 1), (64, 128, 2), (64, 64, 3))
+TILES: Final = (
+    (128, 256, 0),
+    (128, 128, 1),
+    (64, 128, 2),
+    (64, 64, 3),
+    (32, 64, 4),
+    (16, 64, 5),
+)
 """Tiles that a library chooses from: rows, columns, and halvings since the first."""
 
 
@@ -161,7 +168,8 @@ def gemm(
     (serving), a benchmark that rotates r buffers of a small matrix finds them in the cache.
     steady: m varies from step to step (a server), so that no single size decides how full the
     last tile is.
-    Tiles of four shapes are tried and the fastest is taken, as a library's heuristic does; a tile
+    Tiles of several shapes are tried and the fastest is taken, as a library's heuristic does: down
+    to the 16 rows of one tensor instruction, where only a few tokens are multiplied. A tile
     costs `fill` extra steps along k (prologue and epilogue). Small products are bound by the
     chain along k, which split-k cuts beyond `split` elements.
     """

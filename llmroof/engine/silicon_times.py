@@ -31,7 +31,7 @@ _GEMM: Final[Mapping[str, tuple[str, float]]] = {
 _PROCESSOR_PEAK: Final = 7.5e12
 
 
-def silicon(hardware: Hardware, compute: str) -> Silicon:
+def silicon(hardware: Hardware, compute: str, rate: float = 1.0) -> Silicon:
     """What a kernel sees of a device; what its profile leaves open takes a neutral value.
 
     Processors follow from the peak, the clock is the reference, no working set stays in an
@@ -39,7 +39,7 @@ def silicon(hardware: Hardware, compute: str) -> Silicon:
     """
     count = hardware.processors.get("count")
     return Silicon(
-        peak=hardware.peak(compute),
+        peak=hardware.peak(compute) * rate,
         bandwidth=hardware.memory.bandwidth,
         processors=count or max(1.0, round(hardware.peak("bf16") / _PROCESSOR_PEAK)),
         cache=hardware.caches.get("l2", 1.0),
@@ -57,13 +57,13 @@ class Family(NamedTuple):
 
 def family(operator: Operator, graph: GraphKernels, hardware: Hardware) -> Family | None:
     """The family with a formula for an operator; None where plain shares of the peaks time it."""
-    if operator.compute not in _GEMM or nothing(operator.flop):
+    if operator.kind not in ("gemm", "moe") or operator.compute not in _GEMM:
         return None
-    if not graph.covers(hardware.architecture):
+    if nothing(operator.flop) or not graph.covers(hardware.architecture):
         return None
     if operator.kind == "moe":
         return Family("MoE", graph.launch["moe"])
-    if operator.kind != "gemm" or nothing(operator.weight_bytes):
+    if nothing(operator.weight_bytes):
         return None
     name, _ = _GEMM[operator.compute]
     quantize = graph.launch["quantize"] if "quantize" in graph.families[name] else 0.0
@@ -76,23 +76,26 @@ def kernel_times(
     graph: GraphKernels,
     hardware: Hardware,
     launch_scale: float,
+    rate: float = 1.0,
 ) -> dict[int, Times]:
     """Times over all runs, never below their floors, of the operators that have a formula.
 
     By place among `operators`. Matrix products of one kind are timed side by side, in one
     call where their sizes are plain numbers: a call costs more than its arithmetic.
     """
+    if not graph.covers(hardware.architecture):
+        return {}
     own = {at: family(operator, graph, hardware) for at, operator in enumerate(operators)}
     alike: dict[tuple[str, int], list[int]] = {}
     ones: dict[int, Number] = {}
     for at, found in own.items():
         if found is not None and found.name == "MoE":
-            ones[at] = _experts(operators[at], graph, hardware)
+            ones[at] = _experts(operators[at], graph, hardware, rate)
         elif found is not None:
             plain = np.ndim(operators[at].shape["m"]) == 0
             alike.setdefault((operators[at].compute, -1 if plain else at), []).append(at)
     for places in alike.values():
-        times = _products([operators[at] for at in places], graph, hardware)
+        times = _products([operators[at] for at in places], graph, hardware, rate)
         ones |= zip(places, times, strict=True)
     return {
         at: _times(
@@ -108,14 +111,14 @@ def kernel_times(
 
 
 def _products(
-    operators: Sequence[Operator], graph: GraphKernels, hardware: Hardware
+    operators: Sequence[Operator], graph: GraphKernels, hardware: Hardware, rate: float
 ) -> Sequence[Number]:
     """Seconds of a run of each matrix product; formats below 16 bits quantize their input first.
 
     One of any size, or several of plain sizes [products].
     """
     name, activation = _GEMM[operators[0].compute]
-    fit, seen = graph.families[name], silicon(hardware, operators[0].compute)
+    fit, seen = graph.families[name], silicon(hardware, operators[0].compute, rate)
     shapes = [(one.shape["m"], one.shape["n"], one.shape["k"]) for one in operators]
     weights = [one.weight_bytes / (n * k) for one, (_, n, k) in zip(operators, shapes, strict=True)]
     if len(operators) > 1:
@@ -129,7 +132,7 @@ def _products(
     return [*np.asarray(one)] if len(operators) > 1 else [one]
 
 
-def _experts(operator: Operator, graph: GraphKernels, hardware: Hardware) -> Number:
+def _experts(operator: Operator, graph: GraphKernels, hardware: Hardware, rate: float) -> Number:
     """Seconds of a run of one of the two grouped products of a fused kernel.
 
     Each has half of what the kernel moves around.
@@ -140,7 +143,7 @@ def _experts(operator: Operator, graph: GraphKernels, hardware: Hardware) -> Num
     weight = operator.weight_bytes / (shape["touched"] * matrices * shape["hidden"] * inter)
     halved = {**fit, "permute": fit["permute"] / 2, "local": fit["local"] / 2}
     return kernels.moe(
-        silicon(hardware, operator.compute),
+        silicon(hardware, operator.compute, rate),
         halved,
         rows=shape["tokens"] * shape["top_k"],
         local_rows=shape["rows"],
