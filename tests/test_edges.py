@@ -1,0 +1,135 @@
+"""Ends of ranges and rare paths of the counting, the engine and the readers of specs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import llmroof
+from llmroof import load_hardware, load_model
+from llmroof.errors import InputError, LlmroofError, SpecError
+from llmroof.specs.catalog import HARDWARE, MODELS
+from llmroof.specs.schema import Kind
+from llmroof.specs.tree import Node, parse_yaml
+
+MODEL_IDS = sorted(MODELS.files())
+
+
+@pytest.mark.parametrize("name", MODEL_IDS)
+def test_every_block_says_what_it_is(name: str) -> None:
+    """The words of `models show`: one printable line."""
+    for block, count in load_model(name).parts():
+        assert count >= 1
+        assert block.describe()
+        assert block.describe().isprintable()
+
+
+@pytest.mark.parametrize("name", ["mixtral-8x7b", "deepseek-v3", "gpt-oss-120b", "qwen3-30b-a3b"])
+def test_attention_data_parallel_gathers_what_experts_need(name: str) -> None:
+    """With dp the devices exchange tokens before and after the experts; without it they add up."""
+    plans = ({"tp": 8}, {"tp": 4, "dp": 2}, {"tp": 4, "dp": 2, "ep": 8}, {"tp": 8, "ep": 8})
+    sent = []
+    for plan in plans:
+        found = llmroof.estimate(model=name, gpu="h200", batch=64, num_gpus=8, **plan)
+        names = {cost.operator.name for cost in found.decode.operators}
+        assert any(part in name for name in names for part in ("moe", "all_reduce"))
+        sent.append(float(found.decode.network_bytes))
+    assert all(value > 0 for value in sent)
+
+
+def test_a_draft_that_is_always_right() -> None:
+    """α = 1: every step yields its drafts and one token more, the limit of the formula."""
+    sure = llmroof.estimate(batch=4, gpu="h100", speculative_tokens=3, acceptance_rate=1.0)
+    near = llmroof.estimate(batch=4, gpu="h100", speculative_tokens=3, acceptance_rate=1 - 1e-9)
+    assert sure.deployment.speculation is not None
+    assert sure.deployment.speculation.tokens_per_step == 4.0
+    assert sure.serving.tpot == pytest.approx(near.serving.tpot, rel=1e-6)
+
+
+def test_experts_are_not_shared_where_there_are_none() -> None:
+    with pytest.raises(InputError, match=r"needs experts, and Llama 3\.1 8B has none"):
+        llmroof.estimate(tp=2, ep=2, num_gpus=2)
+
+
+def test_a_stage_of_a_pipeline_waits_for_the_slowest() -> None:
+    one = llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=4, pp=2, concurrency=16,
+                           disaggregated=True)  # fmt: skip
+    two = llmroof.estimate(model="llama-3.1-70b", gpu="h100", tp=8, concurrency=16,
+                           disaggregated=True)  # fmt: skip
+    assert one.deployment.num_gpus == two.deployment.num_gpus
+    assert float(one.serving.tpot) > float(two.serving.tpot) > 0
+
+
+def test_an_estimate_in_a_notebook_is_html() -> None:
+    html = llmroof.estimate(batch=4)._repr_html_()
+    assert html.lstrip().startswith("<")
+    assert "TPOT" in html
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def test_a_base_that_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hardware_specs").mkdir()
+    (tmp_path / "hardware_specs" / "list.yaml").write_text("- a\n")
+    child = tmp_path / "hardware_specs" / "child.yaml"
+    child.write_text("extends: list\nname: B\n")
+    monkeypatch.setenv("LLMROOF_SPECS", str(tmp_path))
+    with pytest.raises(SpecError, match=r"list\.yaml:1: must be a table"):
+        load_hardware("child")
+
+
+def test_a_device_that_extends_without_sources_keeps_those_of_its_base(tmp_path: Path) -> None:
+    child = tmp_path / "mine.yaml"
+    child.write_text("extends: a100-sxm-80gb\nname: Mine\n")
+    base = load_hardware("a100-sxm-80gb")
+    mine = load_hardware(str(child))
+    assert mine.memory == base.memory
+    assert mine.name == "Mine"
+    assert mine.sources == base.sources
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    source = HARDWARE.files()["a100-sxm-80gb"].read_text("utf-8")
+    file = tmp_path / "mine.yaml"
+    file.write_text(source)
+    before = load_hardware(str(file))
+    file.write_text(source.replace("name: ", "name: New ", 1))
+    os.utime(file, (1, 1))
+    assert load_hardware(str(file)).name == f"New {before.name}"
+    file.unlink()
+    with pytest.raises(LlmroofError, match="no such"):
+        load_hardware(str(file))
+
+
+def test_text_that_no_yaml_reader_takes() -> None:
+    for text in ("a: \x00", "a: \ud800", "? [" + "[" * 2000, "!!int x: %"):
+        with pytest.raises(SpecError, match=r"x\.yaml"):
+            parse_yaml(text, "x.yaml")
+
+
+def test_a_kind_must_say_how_it_is_read() -> None:
+    from llmroof.specs.schema import Report
+
+    with pytest.raises(NotImplementedError):
+        Kind().read(Node("a", 1), "a", Report("x"))
+    with pytest.raises(NotImplementedError):
+        Kind().json_schema()
+
+
+def test_hub_names_lead_to_files() -> None:
+    found = MODELS.hub_names()
+    assert found["meta-llama/llama-3.1-8b"] == MODELS.files()["llama-3.1-8b"]
+    assert all(name == name.lower() for name in found)
+
+
+def test_points_of_a_grid_are_those_asked_alone_at_the_edges() -> None:
+    """One point, one row and one column: arrays of any shape give their joint shape."""
+    for batch in (np.array([4]), np.array([[4], [8]]), np.array([[4, 8]])):
+        grid = llmroof.estimate(batch=batch)
+        assert np.shape(grid.serving.tpot) == batch.shape
+        alone = llmroof.estimate(batch=4, num_gpus=grid.deployment.num_gpus)
+        assert float(np.ravel(grid.serving.tpot)[0]) == float(alone.serving.tpot)
