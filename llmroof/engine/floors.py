@@ -65,8 +65,8 @@ def _column(values: object) -> Number:
 
 
 def _reached(operator: Operator, calibration: Calibration | None, hardware: Hardware) -> _Reached:
-    if calibration is None:
-        return _Reached(1.0, 1.0, 0.0)
+    if calibration is None or (hardware.measured is not None and hardware.fitted is None):
+        return _Reached(1.0, 1.0, 0.0)  # curves of its own may lie above the universal shares
     own = family(operator, calibration.graph, hardware)
     if own is not None:
         fit = calibration.graph.families[own.name]

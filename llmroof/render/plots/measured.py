@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _LEVEL: Final = 1.3
 #: bytes of one value of an arithmetic
 _WIDTH: Final = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
+#: how far below the last one the name of a roof stands, as part of the axis
+_DOWN: Final = 0.07
 #: room around the data on both axes, as factors
 _ROOM: Final = (0.6, 1.7)
 
@@ -50,7 +52,7 @@ def draw_profile(hardware: Hardware, path: Path) -> None:
         _log_axes(axes, x, y)
         top = max(y)
         for place, (size, rate) in enumerate(memory):
-            _memory_roof(axes, rate, top, _level_name(size, place))
+            _memory_roof(axes, rate, top, _level_name(size, place), place)
         for kind, (intensity, rate) in products.items():
             axes.scatter(intensity, rate, s=12, color=hues[kind], alpha=0.6, linewidths=0, zorder=3)
             _compute_roof(axes, float(rate.max()), kind, hues[kind])
@@ -153,21 +155,24 @@ def _log_axes(axes: Axes, x: Any, y: Any) -> None:
     axes.grid(True, color="white", linewidth=0.9)
 
 
-def _memory_roof(axes: Axes, rate: float, top: float, name: str) -> None:
+def _memory_roof(axes: Axes, rate: float, top: float, name: str, place: int = 0) -> None:
+    """A slanted roof with its name beside it; the names of several stand below each other."""
     low, high = axes.get_xlim()
     floor, ceiling = axes.get_ylim()
     x = np.geomspace(low, max(low * 1.01, min(high, top / rate)), 2)
     axes.plot(x, x * rate, color=style.MUTED, linewidth=1.4, zorder=1)
-    at = max(low * 1.1, floor * 1.6 / rate)
-    if low < at < high and at * rate < ceiling:
+    height = top * (floor / ceiling) ** (_DOWN * (place + 1))
+    at = height / rate
+    if low < at < high:
         axes.annotate(
-            f"{name} {show(rate, 'B/s')}",
-            (at, at * rate),
-            xytext=(4, -2),
+            f"{name}: {show(rate, 'B/s')}",
+            (at, height),
+            xytext=(7, 0),
             textcoords="offset points",
             size=style.SMALL_SIZE,
             color=style.MUTED,
-            va="top",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
         )
 
 
