@@ -346,6 +346,17 @@ def test_binary_and_absent_baselines(file: Path) -> None:
     assert "llmroof check --update writes it" in result.stderr
 
 
+@pytest.mark.parametrize("update", [(), ("--update",)])
+def test_a_baseline_whose_name_no_file_can_have(tmp_path: Path, update: tuple[str, ...]) -> None:
+    """Found by fuzzing: the system refuses to look for a name of 300 letters."""
+    file = tmp_path / "x.yaml"
+    file.write_text(f"baseline: {'x' * 300}\nscenarios: {{a: {{}}}}\n")
+    result = run(file, *update)
+    assert result.exit_code == 2
+    assert "unexpected" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_windows_line_ends_and_blank_lines_are_read(file: Path) -> None:
     text = lock(file).read_text().replace("\n", "\r\n") + "\r\n"
     lock(file).write_bytes(text.encode("utf-8-sig"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def _baseline(file: ScenarioFile, update: bool) -> Baseline | None:
     """The figures of the lock; none where the file pins none."""
     if file.baseline is None or not file.scenarios:
         return None
-    if not file.baseline.exists():
+    if not os.path.exists(file.baseline):
         if update:
             return {}
         raise InputError(
@@ -212,7 +213,7 @@ def _measured(file: ScenarioFile, rows: Path | None) -> tuple[tuple[Judged, ...]
     if rows is None and wanted.rows is None:
         return (), "no measured rows: --against-measured names them"
     place = rows or file.path.parent / str(wanted.rows)
-    if rows is None and wanted.optional and not place.exists():
+    if rows is None and wanted.optional and not os.path.exists(place):
         return (), f"the measured rows '{wanted.rows}' are not here"
     return tuple(judge(place, wanted.bounds)), None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def scenarios_of(path: Path) -> Path:
         return path
     stem = path.name.removesuffix(LOCK)
     found = [path.with_name(stem + end) for end in (".yaml", ".yml")]
-    return next((file for file in found if file.exists()), found[0])
+    return next((file for file in found if os.path.exists(file)), found[0])
 
 
 def _scenarios(found: dict[str, Any], node: Node, report: Report) -> tuple[Scenario, ...]:
