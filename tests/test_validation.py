@@ -301,3 +301,21 @@ def test_ranges_are_wider_where_requests_arrive_at_a_rate() -> None:
     assert stream.serving.ttft_range[1] / stream.serving.ttft == pytest.approx(high**1.5)
     assert "no stream of arrivals was measured" in range_words(stream)
     assert "stretched" not in range_words(closed)
+
+
+def test_llama_cpp_multiplies_prompts_with_kernels_of_its_own() -> None:
+    """Half of the libraries' rate; sums in 16 bits where a card adds those up faster."""
+    asked = {"model": "llama-3-8b", "batch": 1, "input_len": 512, "precision": "fp16"}
+    data_centre = [llmroof.estimate(**asked, gpu="a100", engine=e) for e in ("generic", "llamacpp")]
+    assert 1.5 < data_centre[1].serving.ttft / data_centre[0].serving.ttft < 2.1
+    card = [llmroof.estimate(**asked, gpu="rtx-4090", engine=e) for e in ("generic", "llamacpp")]
+    assert card[0].serving.ttft == pytest.approx(card[1].serving.ttft, rel=0.15)
+    assert card[1].prefill.roofline_time < 0.6 * card[0].prefill.roofline_time
+    slow = llmroof.estimate(**asked, gpu="a100", engine="llamacpp-eager")
+    assert slow.serving.tpot > data_centre[1].serving.tpot
+
+
+def test_products_of_a_few_tokens_are_bound_by_memory_on_a_small_card() -> None:
+    """A tile of 16 rows is enough for one token: 82 processors of an RTX 3090 keep up."""
+    found = llmroof.estimate(model="llama-3-8b", gpu="rtx-3090", batch=1, precision="fp16")
+    assert found.decode.mbu > 0.7
