@@ -285,6 +285,80 @@ def test_frontier_is_that_of_the_search(page: Any) -> None:
         assert {tuple(point) for point in frontier} == best
 
 
+def test_roofline_zooms_and_shows_all_again(page: Any) -> None:
+    def frame() -> list[str]:
+        return page.execute_script(  # type: ignore[no-any-return]
+            "return [...document.querySelectorAll('#roofline .canvas svg g')]"
+            ".filter(g => g.textContent && g.querySelector('text')).map(g => g.textContent)"
+        )
+
+    wait(page, "return document.querySelector('#roofline .canvas svg')")
+    before = frame()
+    page.execute_script("document.querySelector('[data-zoom=in]').click()")
+    time.sleep(0.3)
+    inside = frame()
+    assert inside != before
+    page.execute_script("document.querySelector('[data-zoom=all]').click()")
+    time.sleep(0.3)
+    assert frame() == before
+    assert complaints(page) == []
+
+
+def test_a_mark_of_the_roofline_tells_its_figures(page: Any) -> None:
+    """The tip of every operator holds the time and intensity of `llmroof layers`."""
+    set_state(page, choices(page)[0] | {"batch": 8, "input_len": 1000, "output_len": 100})
+    found = truth(choices(page)[0] | {"batch": 8, "input_len": 1000, "output_len": 100})
+    tips = page.execute_script(
+        "return showRoofline.series[0].operators.map(o => [o.phase, o.title])"
+    )
+    named = {("prefill", cost.operator.name): cost for cost in found.prefill.operators}
+    named |= {("decode", cost.operator.name): cost for cost in found.decode.operators}
+    assert len(tips) > 8
+    for phase, tip in tips:
+        cost = named[phase, tip.split(" (")[0]]
+        intensity = cost.operator.flop / cost.operator.bytes
+        assert f"{units.significant(intensity)} FLOP/B" in tip
+        assert f"{units.show(cost.times.total, 's')} in all" in tip
+        assert f"{units.show(cost.limit.total, 's')} at the limit" in tip
+    page.execute_script("document.getElementById('roofline').scrollIntoView()")
+    time.sleep(0.6)
+    place = page.execute_script(
+        "const box = document.querySelector('#roofline .canvas');"
+        "const mark = box.querySelector('[fill-opacity=\"0.32\"] path');"
+        "const where = mark.getBoundingClientRect();"
+        "return [where.x + where.width / 2, where.y + where.height / 2]"
+    )
+    move = {"type": "mouseMoved", "x": place[0], "y": place[1], "pointerType": "mouse"}
+    page.execute_cdp_cmd("Input.dispatchMouseEvent", move | {"x": place[0] - 3})
+    page.execute_cdp_cmd("Input.dispatchMouseEvent", move)
+    tip = wait(
+        page,
+        "const texts = [...document.querySelectorAll('#roofline .canvas svg text')]"
+        ".map(t => t.textContent); return texts.find(t => t.includes('FLOP/B'))",
+    )
+    assert "-bound" in tip
+
+
+def test_switches_of_the_roofline_add_and_remove(page: Any) -> None:
+    def marks() -> int:
+        return int(
+            page.execute_script(
+                "return document.querySelectorAll('#roofline .canvas svg path').length"
+            )
+        )
+
+    wait(page, "return document.querySelector('#roofline .canvas svg')")
+    counts = [marks()]
+    for switch in ("show][value=operators", "show][value=prefill", "show][value=path"):
+        page.execute_script(f"document.querySelector('#roofline-switches [name={switch}]').click()")
+        time.sleep(0.3)
+        counts.append(marks())
+    assert counts == sorted(set(counts), reverse=True)  # each one takes marks away
+    page.execute_script("document.querySelector('#roofline-switches [name=gpus]').click()")
+    time.sleep(0.3)
+    assert marks() > counts[-1]
+
+
 def test_figures_download(chromium: Any, report_file: Path, downloads: Path) -> None:
     for name in ("roofline", "breakdown", "memory", "frontier"):
         page = opened(chromium, report_file.as_uri())  # a page may save ten files unasked

@@ -68,7 +68,7 @@ function legend(items, width, top = -14, start = 0) {
   return { marks, lines: line + 1 };
 }
 
-const tipLook = () => ({ fill: inks().card, stroke: inks().muted, textPadding: 8, fontSize: 12 });
+const tipLook = () => ({ fill: inks().card, stroke: inks().muted, textPadding: 8, fontSize: 12, lineHeight: 1.3 });
 const logTicks = (domain) => {
   const powers = d3.range(Math.ceil(Math.log10(domain[0]) - 1e-9), Math.floor(Math.log10(domain[1]) + 1e-9) + 1);
   if (powers.length > 2) return powers.map((n) => 10 ** n);
