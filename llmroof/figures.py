@@ -121,6 +121,7 @@ FIGURES: Final[Mapping[str, Mapping[str, Getter]]] = {
         "prefill_workers": _workers("prefill"),
         "decode_workers": _workers("decode"),
         **{f"prefill_{name}": _workers(f"plan.{name}") for name in ("tp", "pp", "dp", "ep")},
+        "transfer_bandwidth": _workers("bandwidth"),
         "transfer_overlap": _workers("overlap"),
     },
     "model": {

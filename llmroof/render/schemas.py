@@ -44,7 +44,7 @@ INPUTS: Final = record(
     keys(maybe(POSITIVE), "prefill_workers", "decode_workers"),
     keys(maybe(POSITIVE), "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep"),
     keys(POSITIVE, "max_num_seqs", "max_num_batched_tokens"),
-    keys(maybe(AMOUNT), "power_watts"),
+    keys(maybe(AMOUNT), "power_watts", "transfer_bandwidth"),
     {"random_lengths": maybe(FLAG)},
     keys(TEXT, "weights", "activations", "kv_cache_dtype", "engine"),
     usd_per_gpu_hour=maybe(AMOUNT),
