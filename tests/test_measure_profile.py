@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from measure_fakes import BANDWIDTH, LAUNCH, PEAK, FakeBackend, seconds
 
 from llmroof import estimate
+from llmroof.cli.main import cli
 from llmroof.errors import InputError
 from llmroof.measure.backend import Device
 from llmroof.measure.cases import SWEEPS, Case
@@ -134,6 +136,13 @@ def test_the_file_without_a_datasheet_is_a_profile_of_its_own(tmp_path: Path) ->
     assert read.measured.gemm["bf16"].inputs == found.measured.gemm["bf16"].inputs
     answer = estimate(gpu=str(path), model="qwen3-0.6b", precision="bf16", input_len=16)
     assert float(answer.serving.ttft) > 0
+    asked = ["--gpu", str(path), "--model", "qwen3-0.6b", "--precision", "bf16"]
+    told = CliRunner().invoke(cli, ["estimate", *asked, "--format", "json"]).stdout
+    assert "measured on this device itself" in told
+    assert "llmroof measure on Made-up GPU (made up)" in told
+    shown = CliRunner().invoke(cli, ["gpus", "show", str(path)]).stdout
+    assert "Measured here" in shown
+    assert "typical spread of readings 0.0%" in shown
 
 
 def test_the_file_of_a_known_device_extends_its_datasheet(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def _figures(estimate: Estimate) -> list[tuple[str, str | None]]:
             (
                 f"expected times: launch cost and achieved shares of the peaks, "
                 f"{measured_words(estimate)}",
-                deployment.calibration.source,
+                _times_source(estimate, deployment.calibration.source),
             )
         )
     if estimate.serving.range_class is not None:
@@ -182,12 +182,25 @@ def range_words(estimate: Estimate) -> str:
 def measured_words(estimate: Estimate) -> str:
     """Whether the kernels of this device were timed, or of which ones instead."""
     calibration, hardware = estimate.deployment.calibration, estimate.deployment.hardware
+    if hardware.fitted is not None:
+        return f"fitted to {hardware.fitted.rows:.0f} measured rows of this device"
+    if hardware.measured is not None:
+        return f"measured on this device itself, {hardware.measured.date}"
     if calibration is None or hardware.id in calibration.devices:
         return "measured on this GPU"
     return (
         f"carried over from measurements on {', '.join(calibration.devices)}; "
         f"not measured on {hardware.name}"
     )
+
+
+def _times_source(estimate: Estimate, universal: str) -> str:
+    """Where expected times come from: the device's own curves, else the calibration."""
+    hardware = estimate.deployment.hardware
+    if hardware.measured is None or hardware.fitted is not None:
+        return universal
+    software = ", ".join(f"{name} {text}" for name, text in hardware.measured.versions.items())
+    return f"llmroof measure on {hardware.measured.device} ({software}); elsewhere: {universal}"
 
 
 def price_basis(estimate: Estimate) -> tuple[str, str | None]:

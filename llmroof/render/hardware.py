@@ -12,6 +12,7 @@ from llmroof.render.listing import Columns, chosen
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, plain, plain_tree
 from llmroof.specs.hardware import Achieved, Hardware, Price, Source
+from llmroof.specs.measured import Surface
 
 _TEXT: Final = ("vendor", "architecture", "form_factor", "year", "status", "aliases", "notes")
 #: the columns of the list
@@ -194,6 +195,7 @@ def hardware_page(hardware: Hardware) -> Page:
     if hardware.achieved:
         items += [Line(""), heading("Measured shares of the peaks")]
         items += [Line(f"  {_achieved(one)}", hang=4) for one in hardware.achieved]
+    items += _own(hardware)
     items += [Line(""), heading("Sources")]
     items += [
         Line(f"  [{number}] {_source_text(source)}", hang=6)
@@ -202,6 +204,31 @@ def hardware_page(hardware: Hardware) -> Page:
     if hardware.notes:
         items += [Line(""), Line(f"Beware: {hardware.notes}")]
     return page(items)
+
+
+def _own(hardware: Hardware) -> list[Item]:
+    """What was measured on the device itself, and what was fitted to its rows."""
+    items: list[Item] = []
+    if (measured := hardware.measured) is not None:
+        best = {kind: _best(surface) for kind, surface in measured.gemm.items()}
+        rates = ", ".join(f"{kind} {units.show(rate, 'FLOP/s')}" for kind, rate in best.items())
+        items += [
+            Line(""),
+            heading(f"Measured here ({measured.date}, {measured.device})"),
+            Line(f"  best product: {rates}; typical spread of readings {measured.spread:.1%}"),
+        ]
+    if (fitted := hardware.fitted) is not None:
+        items += [
+            Line(""),
+            heading(f"Fitted to {fitted.rows:.0f} measured rows ({fitted.date})"),
+            Line(f"  median error {fitted.before:.1%} before, {fitted.after:.1%} of rows left out"),
+        ]
+    return items
+
+
+def _best(surface: Surface) -> float:
+    """The most FLOP/s of a surface."""
+    return max(rate for lines in surface.rates for line in lines for rate in line)
 
 
 def _mark(source: Source | None, sources: list[Source]) -> str:
