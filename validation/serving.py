@@ -241,6 +241,7 @@ GRAPH_HEAD = """\
 #   launch    start of one kernel; the timing loop's 2-35 us are replaced
 #   padding   of MoE: kernels for few tokens per expert take tiles of 8 to 16 rows, and half
 #             a tile is wasted on average (isolated timings with skewed routing imply 37)
+# Meaning, unit, fit and scope of each coefficient stand in kernels.yaml under the same name.
 architectures: [Ampere, Ada, Hopper, Blackwell]
 launch: {gemm: 1 us, quantize: 1.5 us, moe: 12 us}
 families:
