@@ -11,6 +11,7 @@ import pytest
 import llmroof
 from llmroof import load_hardware, load_model
 from llmroof.errors import InputError, LlmroofError, SpecError
+from llmroof.operators import Execution, Plan, Step
 from llmroof.specs.catalog import HARDWARE, MODELS
 from llmroof.specs.schema import Kind
 from llmroof.specs.tree import Node, parse_yaml
@@ -133,3 +134,41 @@ def test_points_of_a_grid_are_those_asked_alone_at_the_edges() -> None:
         assert np.shape(grid.serving.tpot) == batch.shape
         alone = llmroof.estimate(batch=4, num_gpus=grid.deployment.num_gpus)
         assert float(np.ravel(grid.serving.tpot)[0]) == float(alone.serving.tpot)
+
+
+# --- mutants that lived -----------------------------------------------------------------
+
+
+def scan(name: str, tokens: int, tp: int = 1) -> float:
+    """FLOP of one recurrence of a model on one device, for a sequence of so many tokens."""
+    loaded = load_model(name)
+    run = Execution(loaded.precision, Plan(tp, 1, 1, 1))
+    found = [o for o in loaded.operators([Step(1, tokens, 0)], run) if o.kind == "scan"]
+    assert found
+    return float(found[0].flop)
+
+
+@pytest.mark.parametrize(
+    "name", ["bamba-9b", "falcon-mamba-7b", "kimi-linear-48b-a3b", "minimax-text-01"]
+)
+def test_a_recurrence_computes_per_token_and_is_shared_out(name: str) -> None:
+    assert scan(name, 1) > 0
+    assert scan(name, 64) == pytest.approx(64 * scan(name, 1))
+    assert scan(name, 64, tp=2) == pytest.approx(scan(name, 64) / 2)
+
+
+def test_the_scan_of_bamba_by_hand() -> None:
+    """128 heads of 64 channels with 256 states each; three multiply-adds per state value."""
+    assert scan("bamba-9b", 1) == 2 * 3 * 128 * 64 * 256
+
+
+def test_a_prefix_found_shortens_a_prefill_of_its_own_worker() -> None:
+    ttft = [
+        float(
+            llmroof.estimate(
+                gpu="h100", concurrency=8, disaggregated=True, input_len=4000, prefix_hit_rate=hit
+            ).serving.ttft
+        )
+        for hit in (0.0, 0.5, 0.9)
+    ]
+    assert ttft[0] > ttft[1] > ttft[2] > 0
