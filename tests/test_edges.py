@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -172,3 +173,17 @@ def test_a_prefix_found_shortens_a_prefill_of_its_own_worker() -> None:
         for hit in (0.0, 0.5, 0.9)
     ]
     assert ttft[0] > ttft[1] > ttft[2] > 0
+
+
+def test_values_are_frozen() -> None:
+    """A formula cannot change what it is given: dataclasses of the pure layers are frozen."""
+    folder = Path(llmroof.__file__).resolve().parent
+    loose = []
+    for layer in ("engine", "operators", "blocks", "regression"):
+        for path in sorted((folder / layer).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    calls = [ast.unparse(one) for one in node.decorator_list]
+                    if any("dataclass" in call and "frozen=True" not in call for call in calls):
+                        loose.append(f"{layer}/{path.name}: {node.name}")
+    assert loose == []
