@@ -198,3 +198,26 @@ def test_never_a_silent_dense_guess(model_type: str, more: dict[str, Any], names
     }
     with pytest.raises(SpecError, match=names):
         read(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "doge", "is_moe": False, "num_experts": 64},
+        {"model_type": "gemma4_text", "enable_moe_block": False, "num_experts": 64},
+        {"model_type": "nemotron_h", "hybrid_override_pattern": "M*-M", "n_routed_experts": 8}
+        | {"mamba_num_heads": 4, "mamba_head_dim": 64, "ssm_state_size": 16},
+        {"model_type": "hunyuan_v1_dense", "num_experts": 1},
+    ],
+)
+def test_experts_that_are_switched_off_are_none(config: dict[str, Any]) -> None:
+    sizes = {
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 4,
+        "num_hidden_layers": 4,
+        "vocab_size": 100,
+    }
+    model = read({**sizes, **config})
+    assert model.active_parameters == model.parameters

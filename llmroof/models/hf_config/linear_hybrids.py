@@ -117,7 +117,7 @@ def delta_net(config: Config) -> DeltaNet:
 def qwen3_next(config: Config) -> Decoder:
     """Qwen3-Next and Qwen3.5: three gated delta nets to one gated attention."""
     experts = Experts(shared_width=("shared_expert_intermediate_size", 512), shared_gate=True)
-    routed = config.model_type != "qwen3_5_text"
+    routed = config.model_type not in ("qwen3_5_text", "qwen3_5")
     traits = Traits(
         bias=_BIAS, qk_norm="head", head_dim=256, gate="full", experts=experts if routed else None
     )

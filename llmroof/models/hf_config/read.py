@@ -158,13 +158,21 @@ def _nothing_left_out(text: Config, decoder: Decoder) -> None:
     if text.flag("add_cross_attention", False):
         text.fault("add_cross_attention", "attention to an encoder is not modelled")
     experts = text.get(*EXPERTS)
-    several = isinstance(experts, int) and experts > 1 and text.flag("is_moe", True)
+    said = all(text.flag(key, True) for key in _SWITCHES) and text.model_type not in _SPELLED_OUT
     kinds = {block.kind for layer in decoder.layers for block in layer}
-    if several and not kinds & {"moe", "attention_experts"}:
+    if said and isinstance(experts, int) and experts > 1 and not kinds & {"moe", _MIXED_HEADS}:
         text.fault(
             text.name_of(*EXPERTS),
             f"names {experts} experts, but '{text.model_type[:60]}' is known without experts only",
         )
+
+
+#: flags without which a number of experts means nothing
+_SWITCHES: Final = ("is_moe", "enable_moe_block")
+#: architectures whose list of layers says which hold experts, none of them perhaps
+_SPELLED_OUT: Final = ("nemotron_h",)
+#: the kind of block that has experts in its attention
+_MIXED_HEADS: Final = "attention_experts"
 
 
 def _prediction_layers(text: Config, decoder: Decoder) -> dict[str, int]:
