@@ -30,6 +30,7 @@ SAME_AS: Final = {
     "paddleocr_vl_text": "ernie4_5",
     "phi-msft": "phi",
     "phi3_v": "phi3",
+    "phi4mm": "phi4_multimodal",
     "qwen2_5_omni_text": "qwen2",
     "qwen2_5_vl": "qwen2",
     "qwen2_5_vl_text": "qwen2",
