@@ -1,0 +1,18 @@
+"""The project's own estimates against their baseline and against measured rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmroof import testing
+
+OWN = Path(__file__).resolve().parent / "estimates"
+
+
+def test_own_estimates_hold_still() -> None:
+    """What a change moves stands in the message; where it is meant, check --update."""
+    testing.check(OWN / "scenarios.yaml")
+
+
+def test_predictions_stay_as_near_to_the_measured_rows(shared: Path) -> None:
+    testing.check(OWN / "measured.yaml", rows=shared / "measured" / "e2e.csv")
