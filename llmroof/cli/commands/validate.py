@@ -88,7 +88,14 @@ def command(
 
 
 def given_columns(gpu: str | None, model: str | None, settings: tuple[str, ...]) -> dict[str, str]:
-    """Columns that the options fill where a file leaves them empty."""
+    """Columns that the options fill where a file leaves them empty; unknown names are refused."""
+    from llmroof.models.load import load_model
+    from llmroof.specs.hardware import load_hardware
+
+    if gpu is not None:
+        load_hardware(gpu)
+    if model is not None:
+        load_model(model)
     found = {name: value for name, value in (("hardware", gpu), ("model", model)) if value}
     for setting in settings:
         name, equals, value = setting.partition("=")
