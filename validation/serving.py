@@ -276,6 +276,8 @@ def main() -> int:
     if folder is None:
         print("no measured rows at hand (set LLMROOF_SHARED): nothing to do")
         return 0
+    if asked.write:
+        write_graph()  # the kernels that the constants are fitted on top of
     whole = read_rows(folder / "measured" / "e2e.csv")
     rows, fitted = judge(pieces(whole))
     print(f"{len(whole)} rows, {len(rows)} predicted. Errors in percent: mean / median.\n")
@@ -293,7 +295,6 @@ def main() -> int:
     print(hits.mean().round(3).to_string())
     if asked.write:
         write_engines(fitted)
-        write_graph()
         ranges.write(known, level, CALIBRATION / "ranges.yaml")
         print("wrote engines.yaml, in_graph.yaml and ranges.yaml")
     return 0
