@@ -139,10 +139,12 @@ def _gemma4_attention(config: Config, traits: Traits, kind: str) -> Attention:
         return block
     same = config.flag("attention_k_eq_v", False)
     own = _layer_override(config)
+    alike = "per_layer_config" in config.values and not config.has("per_layer_config")
+    wide = block.head_dim if alike else 512
     heads = config.size("num_global_key_value_heads", default=block.kv_heads) if same else None
     return replace(
         block,
-        head_dim=own.get("head_dim") or config.size("global_head_dim", default=512),
+        head_dim=own.get("head_dim") or config.size("global_head_dim", default=wide),
         kv_heads=own.get("num_key_value_heads") or heads or block.kv_heads,
         key_is_value=same,
     )
