@@ -270,6 +270,14 @@ def test_the_command_fills_what_a_file_leaves_open(tmp_path: Path) -> None:
     assert "--set takes COLUMN=VALUE, not 'batch'" in done.output
 
 
+def test_rates_are_shown_as_rates(tmp_path: Path) -> None:
+    path = str(write(tmp_path, [BENCH]))
+    asked = ["validate", path, "--gpu", "rtx-4090", "--model", "llama-3.1-8b"]
+    done = CliRunner().invoke(cli, asked)
+    assert done.exit_code == 0, done.output
+    assert "against 5120 tokens/s" in " ".join(done.stdout.split())
+
+
 def test_files_named_in_rows_lie_beside_them(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "in").mkdir()
     text = "name: Mine\nextends: h100\n"

@@ -105,4 +105,6 @@ def _worst(frame: pd.DataFrame) -> list[Item]:
 
 
 def _show(value: float, name: str) -> str:
-    return units.show(value, "s") if name.endswith("_s") else f"{value:,.0f}"
+    if name.endswith("per_s"):
+        return f"{units.significant(value)} tokens/s"
+    return units.show(value, "s")
