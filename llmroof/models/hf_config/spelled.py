@@ -216,7 +216,14 @@ def mimo(config: Config) -> Decoder:
     """MiMo-V2-Flash: values narrower than keys; sliding layers have twice the KV heads, sinks."""
     experts = Experts(first_dense=1)
     traits = Traits(bias=_BIAS, output_bias=False, experts=experts)
-    kind_of = kinds(config, traits)
+    pattern = config.numbers(
+        "hybrid_layer_pattern", config.layers if config.has("hybrid_layer_pattern") else None
+    )
+    if pattern is None and not config.has("layer_types"):
+        config.fault("layer_types", "is missing: which layers slide")
+    kind_of = tuple(SLIDING if mark else FULL for mark in pattern or ()) or kinds(config, traits)
+    for key in ("head_dim", "v_head_dim"):
+        config.size(key, meaning="width of a head")
     full = attention(config, traits, FULL)
     if config.has("sliding_window_size"):
         reach = config.size("sliding_window_size") + 1
