@@ -41,6 +41,8 @@ BASE: dict[str, list[str]] = {
     "models show": ["gpt2"],
     "models import": ["gpt2"],
 }
+#: commands that time this machine, open a port or fit: their valid options are tested with them
+RUNNING = ("measure", "serve", "calibrate", "fit")
 #: options that stand for a file to write
 FILES = ("output", "plot", "html", "roofline", "points")
 #: text options -> a value they take; of all other options the type tells
@@ -219,7 +221,8 @@ def valid(option: click.Option, name: str) -> str | None:
 TRIED = {
     (option.name, "sweep" if name == "sweep" else ""): (name, option)
     for name, option in reversed(options())
-    if option.name not in (*FILES, "force", "update", "resume")
+    if option.name not in (*FILES, "force", "update", "resume", "roofline")
+    and not name.startswith(RUNNING)
 }
 
 
@@ -295,7 +298,7 @@ WRITING = [
     (name, param)
     for name, command in commands()
     for param in command.params
-    if param.name in FILES and name not in ("report",)
+    if param.name in FILES and name != "report" and not name.startswith(RUNNING)
 ]
 
 
