@@ -159,8 +159,8 @@ def utilization(
         operators=lambda steps, how: (weights_only(parameters, steps[0].new_tokens, how),)
     )
 
-    def measured(operator: Operator, floor: Times) -> Times:
-        return replace(floor, total=seconds)
+    def measured(_: Sequence[Operator], floors: Sequence[Times]) -> list[Times]:
+        return [replace(floor, total=seconds) for floor in floors]
 
     found = run_phase(model, (Step(1.0, tokens),), run(tp=tp), gpu, measured)
     return 100 * found.mfu, 100 * found.mbu
