@@ -58,6 +58,7 @@ FAULTS: list[tuple[list[str], str]] = [
     (["estimate", "--power", "1e10"], "is beyond any"),
     (["estimate", "-r", "1e-214"], "is not a number above 0"),
     (["recommend", "--price", "1e300", "-r", "1"], "is beyond any"),
+    (["recommend", "--gpu", "h100", "--pp", "35"], "pp=35 is more than the 32 layers"),
     (["estimate", "--price", "inf"], "price must be zero or more"),
     (["estimate", "--gpu-memory-utilization", "0"], "gpu_memory_utilization must be above 0"),
     (["estimate", "--gpu-memory-utilization", "nan"], "gpu_memory_utilization must be above 0"),

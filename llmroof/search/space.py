@@ -138,6 +138,8 @@ def candidates(
     bases: Sequence[Deployment], question: Question, largest: int, only: Plan | None = None
 ) -> list[Candidate]:
     """Every plan of up to `largest` devices on every base that has room for a sequence."""
+    if only is not None and bases:
+        check_plan(bases[0].model, only)
     groups: dict[tuple[Any, ...], list[Deployment]] = {}
     runs: dict[tuple[Any, ...], Execution] = {}
     for base in bases:
