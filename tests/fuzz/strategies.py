@@ -192,8 +192,8 @@ _ARGUMENTS: Final = ("h100", "gpt2", "a100,tp=2", "t4", "llama-3-8b", "nothing",
 _LEFT_OUT: Final = frozenset(
     ("output", "force", "plot", "help", "version", "specs", "axes", "file", "update", "html")
 )
-#: commands that write, measure this machine or take long by their nature
-_QUIET: Final = frozenset(("plot", "measure", "report", "check", "validate"))
+#: commands that write, serve, measure this machine or take long by their nature
+_QUIET: Final = frozenset(("plot", "measure", "report", "serve", "check", "validate", "calibrate"))
 
 
 @st.composite
