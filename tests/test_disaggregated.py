@@ -479,3 +479,14 @@ def test_devices_are_split_in_the_best_way(load: dict[str, Any]) -> None:
 def test_a_range_needs_its_workers_named() -> None:
     with pytest.raises(InputError, match="say prefill_workers and decode_workers"):
         ask(num_gpus=8, concurrency=np.array([1.0, 64.0]))
+
+
+def test_the_link_carries_what_its_times_say() -> None:
+    """The rate of the link follows the share of its bandwidth that transfers reach."""
+    expected = ask(transfer_bandwidth=1e9, concurrency=4)
+    limit = ask(transfer_bandwidth=1e9, concurrency=4, limit=True)
+    calibration = expected.deployment.calibration
+    assert calibration is not None
+    share = calibration.links.transfer_share
+    assert 0 < share < 1
+    assert expected.split.transfer_rate == pytest.approx(limit.split.transfer_rate * share)

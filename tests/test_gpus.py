@@ -232,3 +232,11 @@ def test_no_network_no_price_no_power(tmp_path: Path) -> None:
     said = [line["text"] for line in document["basis"]]
     assert "no joules: the profile of mine states no 'power.tdp'; --power WATTS gives one" in said
     assert document["energy"]["joule_per_output_token"] is None
+
+
+def test_every_datacentre_gpu_counts_its_processors() -> None:
+    """Times of matrix products go by waves over the processors: none is guessed."""
+    shipped = [load_hardware(name) for name in HARDWARE.files()]
+    wanted = [one for one in shipped if one.vendor == "NVIDIA" and "fp8" in one.compute]
+    assert wanted
+    assert [one.id for one in wanted if not one.processors.get("count")] == []

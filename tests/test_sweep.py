@@ -19,6 +19,7 @@ from llmroof.cli.main import cli
 from llmroof.errors import InputError, UnknownName
 from llmroof.figures import COLUMNS, more_is_better
 from llmroof.render.plots import lines, style
+from llmroof.render.rows import _cells
 from llmroof.render.table import columns as json_columns
 from llmroof.search.axes import make_axes
 from llmroof.search.sweep import (
@@ -428,3 +429,9 @@ def test_the_notebook_runs() -> None:
     assert len(names["grid"]) == 108
     assert names["frontier"]["tpot_s"].is_monotonic_increasing
     assert names["answer"].options
+
+
+def test_whole_numbers_beyond_64_bits_stay_themselves() -> None:
+    """FLOP of long prompts pass 2^63; as int64 they came out negative."""
+    assert list(_cells(np.array([6.2e19, 2.0]), 2)) == [int(6.2e19), 2]
+    assert list(_cells(np.array([6.2e18, 2.0]), 2)) == [int(6.2e18), 2]

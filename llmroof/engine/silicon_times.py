@@ -27,7 +27,8 @@ _GEMM: Final[Mapping[str, tuple[str, float]]] = {
     "fp8": ("gemm fp8", 1.0),
     "fp4": ("gemm nvfp4", 0.5625),
 }
-#: bf16 FLOP/s of one processor of the datacentre parts, where a profile does not count them
+#: bf16 FLOP/s of one processor where a profile does not count them: an H100's, 989 TFLOP/s
+#: over 132 (hardware_specs/h100-sxm.yaml)
 _PROCESSOR_PEAK: Final = 7.5e12
 
 

@@ -92,8 +92,10 @@ def link_between(deployment: Deployment) -> tuple[str, float]:
 
 
 def link_rate(deployment: Deployment, sent: Transfer) -> Number:
-    """Requests/s whose KV cache the busier side of the link could carry, all day."""
+    """Requests/s whose KV cache the busier side of the link could carry, all day, at the share it reaches."""
     workers, plan = workers_of(deployment), deployment.run.plan
     givers = workers.prefill * workers.plan.num_gpus
     takers = workers.decode * plan.num_gpus
-    return np.minimum(givers, takers) * sent.bandwidth / np.maximum(sent.bytes, 1.0)
+    calibration = deployment.calibration
+    share = calibration.links.transfer_share if calibration is not None else 1.0
+    return np.minimum(givers, takers) * sent.bandwidth * share / np.maximum(sent.bytes, 1.0)

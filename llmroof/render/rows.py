@@ -18,6 +18,8 @@ from llmroof.search.where import kind_of
 
 #: rows per group of a Parquet file: large enough to compress, small enough for memory
 _GROUP: Final = 1 << 17
+#: whole numbers below it fit an int64
+_WHOLE: Final = 2.0**63
 
 
 class Writer(Protocol):
@@ -65,7 +67,7 @@ def _cells(value: Any, size: int) -> Any:
     odd = (value == np.floor(value)) | ~np.isfinite(value)
     if not odd.any():
         return value.tolist()
-    if np.all(np.isfinite(value)) and odd.all():
+    if odd.all() and np.all(np.abs(value) < _WHOLE):
         return value.astype(np.int64).tolist()
     cells = value.tolist()
     for place in np.flatnonzero(odd).tolist():
