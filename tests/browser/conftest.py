@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import MODEL
 
+from browser.driving import MODEL
 from llmroof.report.content import Wanted
 from llmroof.report.make import make
 

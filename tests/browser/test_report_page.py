@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from driving import MODEL, WORK, complaints, opened, requests, shown, wait
 
+from browser.driving import MODEL, WORK, complaints, opened, requests, shown, wait
 from llmroof import estimate, units
 from llmroof.render.report import percent
 from llmroof.render.why import phase_sentence, ridge_sentence

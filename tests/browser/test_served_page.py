@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from driving import complaints, opened, requests, shown, wait
-
+from browser.driving import complaints, opened, requests, shown, wait
 from llmroof import estimate, units
 
 
