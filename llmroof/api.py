@@ -32,7 +32,7 @@ KEYWORDS: Final = (*ARRAYS, "load", "random_lengths", "prefix_hit_rate", "chunke
 #: largest number of devices that a plan left open may grow to
 _MAX_GPUS: Final = 64
 #: worker counts of a disaggregated deployment; throughputs that differ by less are the same
-_COUNTS: Final = ("prefill_workers", "decode_workers")
+COUNTS: Final = ("prefill_workers", "decode_workers")
 _SAME: Final = 1e-9
 #: options that have a default worth telling when they are left out
 _TOLD: Final = ("precision", "weights", "activations", "kv_cache_dtype", "price", "engine")
@@ -90,7 +90,7 @@ def estimate(
         whole_load = Load(**lengths, **asked, prefix_hit_rate=prefix_hit_rate)
         return estimate_load(deployment, whole_load, rate)
 
-    if options.get("num_gpus") is not None and all(options.get(name) is None for name in _COUNTS):
+    if options.get("num_gpus") is not None and all(options.get(name) is None for name in COUNTS):
         numbers = (together, *lengths.values(), concurrency, request_rate)
         deployment, found = _best_workers(deployment, ask, any(map(np.ndim, numbers)))
         notes = (*notes, *found)
@@ -113,7 +113,8 @@ def _lengths(model: Model, input_len: Number, output_len: Number) -> dict[str, N
         "output_len",
         min(DEFAULTS["output_len"], max(1, room // 4)) if output_len is None else output_len,
     )
-    left = max(1, min(DEFAULTS["input_len"], room - np.max(output)))
+    left = room - np.max(output)  # none at all: the default stays, and is refused with its sum
+    left = min(DEFAULTS["input_len"], left) if left >= 1 else DEFAULTS["input_len"]
     return {
         "input_len": whole("input_len", left if input_len is None else input_len),
         "output_len": output,
@@ -212,16 +213,10 @@ def _best_workers(
     would each have a best one of their own, which InputError says.
     """
     workers, total = deployment.workers, deployment.num_gpus
-    if workers is None:
+    first = worker_splits(deployment, several)
+    if workers is None or first.size < 2:
         return deployment, ()
-    prefill, decode = workers.plan.num_gpus, deployment.run.plan.num_gpus
-    first = np.arange(1.0, total // prefill + 1)
-    first = first[(total - first * prefill >= decode) & ((total - first * prefill) % decode == 0)]
-    if first.size < 2:
-        return deployment, ()
-    if several:
-        raise InputError("num_gpus shared out over a range: say prefill_workers and decode_workers")
-    second = (total - first * prefill) / decode
+    second = (total - first * workers.plan.num_gpus) / deployment.run.plan.num_gpus
     found = ask(replace(deployment, workers=replace(workers, prefill=first, decode=second))).serving
     done = np.broadcast_to(found.requests_per_s, first.shape)
     most = done >= np.max(done) * (1.0 - _SAME)
@@ -233,6 +228,23 @@ def _best_workers(
     )
     chosen = replace(workers, prefill=counts[0], decode=counts[1])
     return replace(deployment, workers=chosen), (note,)
+
+
+def worker_splits(deployment: Deployment, several: bool) -> Any:
+    """Numbers of prefill workers that share the devices out with nothing left over.
+
+    InputError where there is a choice and `several` points would each make their own.
+    """
+    workers, total = deployment.workers, deployment.num_gpus
+    if workers is None:
+        return np.ones(1)
+    prefill, decode = workers.plan.num_gpus, deployment.run.plan.num_gpus
+    first = np.arange(1.0, total // prefill + 1)
+    left = total - first * prefill
+    first = first[(left >= decode) & (left % decode == 0)]
+    if several and first.size > 1:
+        raise InputError("num_gpus shared out over a range: say prefill_workers and decode_workers")
+    return first
 
 
 def check_context(model: Model, work: Workload) -> None:

@@ -8,6 +8,7 @@ be answered, 1: it was answered and the answer is no).
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -67,12 +68,14 @@ class Overloaded(LlmroofError):
 
     exit_code = 1
 
-    def __init__(self, rate: float, largest: float, side: str = "") -> None:
+    def __init__(
+        self, rate: float, largest: float, side: str = "", who: str = "the deployment"
+    ) -> None:
         self.rate, self.largest, self.side = rate, largest, side
         why = f", set by {side}" if side else ""
         super().__init__(
-            f"{rate:g} requests/s are more than the deployment can finish: "
-            f"the largest sustainable rate is {largest:.4g} requests/s{why}"
+            f"{rate:g} requests/s are more than {who} can finish: "
+            f"the largest sustainable rate is {_at_most(largest):.4g} requests/s{why}"
         )
 
 
@@ -98,6 +101,15 @@ class SpecError(LlmroofError):
         more = len(self.problems) - 1
         tail = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
         super().__init__(f"{self.problems[0]}{tail}")
+
+
+def _at_most(value: float) -> float:
+    """`value` rounded down to four digits: what is printed can be asked for."""
+    if not value > 0:
+        return value
+    rounded = float(f"{value:.4g}")
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return rounded if rounded <= value else float(f"{rounded - unit:.4g}")
 
 
 def _clip(text: str, limit: int = 80) -> str:

@@ -108,7 +108,8 @@ def stream(
         return interrupted(tally, f"'{path}' holds what is done; the same with --resume goes on")
     if path is not None:
         note(path).unlink(missing_ok=True)
-        click.echo(f"wrote {kept:,} of {tally.total:,} points to {path}", err=True)
+        asked = tally.total - min(part[0], tally.total)
+        click.echo(f"wrote {kept:,} of {asked:,} points to {path}", err=True)
     return 0 if kept else 1
 
 

@@ -47,8 +47,8 @@ def sweep_document(axes: Axes, tally: Tally, rows: list[Tree]) -> Tree:
             name: [plain(value) for value in values]
             for name, values in {**axes.categories, **axes.numbers}.items()
         },
-        "points": tally.total,
-        "seen": tally.seen,
+        "points": tally.total - tally.start,
+        "seen": tally.seen - tally.start,
         "fit": tally.fit,
         "skipped": [{"points": n, "reason": why} for why, n in tally.reasons.items()],
         "rows": rows,
@@ -60,7 +60,7 @@ def sweep_page(axes: Axes, choice: Choice, tally: Tally, rows: list[Tree]) -> Pa
     items: list[Item] = [
         heading(_title(axes, choice)),
         Line(
-            f"{tally.total:,} points, {tally.fit:,} fit"
+            f"{tally.total - tally.start:,} points, {tally.fit:,} fit"
             + (f", {tally.skipped:,} skipped" if tally.skipped else "")
         ),
         Line(""),

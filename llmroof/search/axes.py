@@ -142,16 +142,26 @@ def _several(name: str, value: Any) -> tuple[Any, ...]:
     return found
 
 
+def check_part(start: int, end: int | None) -> None:
+    """Raise InputError where the points from `start` to before `end` are none."""
+    if end is not None and start >= end:
+        raise InputError(f"no point lies from start {start} to before end {end}")
+
+
 def read_axes(path: Path) -> dict[str, Any]:
     """Options from a YAML of axes: `gpu: [a100, h100]`, `batch: 1:512:x2`.
 
-    Ranges are still text. Raises InputError for anything but scalars and lists of them.
+    Ranges are still text; `output-len` is `output_len`. Raises InputError for anything but
+    scalars and lists of them.
     """
     found = read_yaml(path).plain()
     if not isinstance(found, dict):
         raise InputError(f"{path}: axes are written as `name: value` or `name: [values]`")
-    for name, value in found.items():
+    options = {str(name).replace("-", "_"): value for name, value in found.items()}
+    if len(options) < len(found):
+        raise InputError(f"{path}: an axis is written twice, once with - and once with _")
+    for name, value in options.items():
         parts = value if isinstance(value, list) else [value]
         if any(isinstance(part, (dict, list)) for part in parts):
             raise InputError(f"{path}: {name}: a value or a list of values is due")
-    return found
+    return options

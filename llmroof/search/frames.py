@@ -12,7 +12,7 @@ from llmroof.engine.estimate import Estimate
 from llmroof.errors import InputError
 from llmroof.search import advise as levers
 from llmroof.search import compare as side_by_side
-from llmroof.search.axes import make_axes
+from llmroof.search.axes import check_part, make_axes
 from llmroof.search.sweep import chosen_columns, joined, make_choice, run_sweep
 
 
@@ -38,6 +38,7 @@ def sweep(
 
     choices = {"where": where, "top": top, "by": by, "pareto": pareto, "columns": columns}
     check_values(axes | choices | {"start": start, "end": end}, several=True)
+    check_part(start, end)
     grid = make_axes(axes)
     choice = make_choice(where, top, by, pareto)
     names = chosen_columns(grid, columns)

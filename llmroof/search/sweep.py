@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmroof.api import smallest_plan
+from llmroof.api import COUNTS, smallest_plan, worker_splits
 from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as estimate_static
@@ -51,10 +51,11 @@ class Rows:
 
 @dataclass(slots=True)
 class Tally:
-    """How far a sweep is: points seen and in all, those that fit, kept; what was skipped."""
+    """How far a sweep is: points seen, in all and left out first; those that fit, kept, skipped."""
 
     total: int
     seen: int = 0
+    start: int = 0
     fit: int = 0
     kept: int = 0
     skipped: int = 0
@@ -135,7 +136,7 @@ def run_sweep(
     no combination can be answered at all.
     """
     total = axes.points if end is None else min(end, axes.points)
-    tally = Tally(total, seen=min(start, total))
+    tally = Tally(total, seen=min(start, total), start=min(start, total))
     pool = _Pool(choice, columns) if choice.selects else None
     for view in _views(axes, start, piece, tally):
         mask = view.mask
@@ -237,6 +238,8 @@ def _combination(options: dict[str, Any], mesh: Mapping[str, Any]) -> tuple[_Ask
     if all(rest.get(name) is None for name in _PLAN):
         deployment, found = smallest_plan(deployment, _smallest(mesh))
         notes = (*notes, *found)
+    if rest.get("num_gpus") is not None and all(rest.get(name) is None for name in COUNTS):
+        worker_splits(deployment, several=True)
     ask = _asking(kind, random, work, notes)
     return ask, deployment
 

@@ -9,7 +9,7 @@ import click
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import DISAGGREGATED, QUESTION, SERVING, output, serving_question, single
 from llmroof.cli.types import ChartFile
-from llmroof.errors import UnknownName
+from llmroof.errors import Overloaded, UnknownName
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
@@ -42,7 +42,6 @@ def command(
     llmroof compare h100 h100,precision=fp8 h100,kv-cache-dtype=fp8 -b 64
     llmroof compare h100,tp=4 h100,tp=2,disaggregated -c 64
     """  # noqa: D301 - click reads the control character
-    from llmroof.cli.ask import ask
     from llmroof.cli.output import check_chart
     from llmroof.search.compare import compare
 
@@ -50,7 +49,7 @@ def command(
         raise click.UsageError("compare takes two or more deployments, such as h100 a100,tp=2")
     check_chart(plot, force=target.force)
     question = single(asked, "compare")
-    comparison = compare([ask(question | parse(text)) for text in deployments])
+    comparison = compare([_answer(question, text) for text in deployments])
 
     def page() -> Any:
         from llmroof.render.compare import compare_page
@@ -77,6 +76,16 @@ def command(
         memory.draw(comparison.estimates, labels(comparison), Path(plot))
         click.echo(f"wrote {plot}", err=True)
     return 0 if all(bool(one.fits) for one in comparison.estimates) else 1
+
+
+def _answer(question: dict[str, Any], text: str) -> Any:
+    """The answer of one deployment; a rate it cannot finish is refused in its name."""
+    from llmroof.cli.ask import ask
+
+    try:
+        return ask(question | parse(text))
+    except Overloaded as error:
+        raise Overloaded(error.rate, error.largest, error.side, f"'{text[:60]}'") from None
 
 
 def parse(text: str) -> dict[str, Any]:

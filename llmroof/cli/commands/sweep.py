@@ -102,9 +102,10 @@ def command(
     """
     from llmroof.cli.output import check_writable
     from llmroof.render.sweep import INTERACTIVITY
-    from llmroof.search.axes import make_axes
+    from llmroof.search.axes import check_part, make_axes
     from llmroof.search.sweep import chosen_columns, make_choice
 
+    check_part(start, end)
     path = None if output is None else Path(output)
     form = form or (_ENDINGS.get(path.suffix.lower(), "table") if path else "table")
     for file, over in ((path, force or resume), (Path(plot) if plot else None, force)):
