@@ -265,11 +265,31 @@ def test_calibration_to_itself_changes_nothing() -> None:
         ({"tpot": 1e-5}, "without any launch"),
         ({"ttft": 1e-5}, "which prefill and its queue take alone"),
         ({"ttft": -1.0}, "above zero"),
+        ({"tpot": 12.0}, "plain numbers are seconds, is 12.0 ms meant"),
+        ({"ttft": 210.0}, "is 210 ms meant"),
+        ({"tpot": 0.2}, "launches .* times as dear"),
     ],
 )
 def test_impossible_measurements_are_refused(change: dict[str, float], said: str) -> None:
     with pytest.raises(InputError, match=said):
         llmroof.calibrate(llmroof.estimate(**LOADED, concurrency=32), **change)
+
+
+def test_tpot_alone_says_that_ttft_follows() -> None:
+    plain = llmroof.estimate(**LOADED, concurrency=32)
+    found = llmroof.calibrate(plain, tpot=1.2 * plain.serving.tpot)
+    assert found.serving.ttft != plain.serving.ttft
+    assert "as the same host launches prompts" in found.notes[-1]
+    both = llmroof.calibrate(plain, tpot=1.2 * plain.serving.tpot, ttft=plain.serving.ttft)
+    assert "the same host" not in both.notes[-1]
+
+
+def test_the_calibration_that_the_readme_names_works() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    line = next(one for one in text.replace("\n", " ").split("`") if "--calibrate-with" in one)
+    done = CliRunner().invoke(cli, line.split()[1:])
+    assert done.exit_code == 0, done.output
+    assert "calibrated: " in done.output
 
 
 def test_calibration_needs_one_point_and_expected_times() -> None:

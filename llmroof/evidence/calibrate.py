@@ -23,6 +23,9 @@ from llmroof.errors import InputError
 _NOTHING: Final = 1e-6
 _ROUNDS: Final = 8
 _CLOSE: Final = 1e-9
+#: A slow host, an old engine and eager mode together make launches some ten times as dear as a
+#: fast one replaying graphs; twice that is no host any more, but a slip of a unit.
+_FURTHEST: Final = 20.0
 
 
 def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None = None) -> Estimate:
@@ -30,7 +33,8 @@ def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None 
 
     Notes tell what changed; ranges are dropped, as they stand for deployments that were not
     measured. Raises InputError for several points, a pure limit, or figures that no launch
-    cost and no waiting can explain.
+    cost and no waiting can explain: below the kernels, or 20 times what is predicted, of a
+    figure or of the launches of a decode step.
     """
     for name, value in (("ttft", ttft), ("tpot", tpot)):
         if value is not None and not (np.isfinite(value) and value > 0):
@@ -39,14 +43,49 @@ def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None 
         raise InputError("the limit is physics: --calibrate-with needs expected times")
     if np.ndim(found.serving.tpot) or np.ndim(found.serving.ttft):
         raise InputError("--calibrate-with takes the one point that was measured, no range")
+    plain = found
     before = found.deployment.rules
+    for name, value in (("ttft", ttft), ("tpot", tpot)):
+        if value is not None:
+            _plausible(float(getattr(found.serving, name)), value, name)
     if tpot is not None:
         found = _meet(found, tpot, "tpot", _launches)
     if ttft is not None:
         found = _meet(found, ttft, "ttft", _prompts) if found.load is None else _wait(found, ttft)
     serving = replace(found.serving, ttft_range=None, tpot_range=None, range_class=None)
+    _host(before, found.deployment.rules)
     changed = _changes(before, found.deployment.rules)
+    if ttft is None:
+        changed += _follows(plain, found)
     return replace(found, serving=serving, notes=(*found.notes, f"calibrated: {changed}"))
+
+
+def _plausible(predicted: float, wanted: float, name: str) -> None:
+    """Refuse a figure so far off that only a slip of the unit explains it."""
+    ratio = wanted / predicted
+    if ratio > _FURTHEST:
+        raise InputError(
+            f"a measured {name.upper()} of {units.show(wanted, 's')} is {ratio:,.0f} times the "
+            f"predicted {units.show(predicted, 's')}, more than a host explains ({_FURTHEST:g}): "
+            f"plain numbers are seconds, is {units.show(wanted / 1e3, 's')} meant?"
+        )
+
+
+def _host(before: EngineRules, after: EngineRules) -> None:
+    """Refuse launches of a decode step that no host has."""
+    factor = after.launch_scale / before.launch_scale
+    if factor > _FURTHEST:
+        raise InputError(
+            f"what was measured needs launches {factor:,.0f} times as dear, more than a host "
+            f"explains ({_FURTHEST:g}): check units (plain numbers are seconds), model, "
+            f"precision, plan and load"
+        )
+
+
+def _follows(plain: Estimate, found: Estimate) -> str:
+    """What TPOT alone did to TTFT: prompts are launched by the same host."""
+    old, new = (units.show(float(one.serving.ttft), "s") for one in (plain, found))
+    return f"; TTFT {old} -> {new}, as the same host launches prompts" if old != new else ""
 
 
 def _launches(rules: EngineRules, factor: float) -> EngineRules:
