@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from llmroof.engine.deployment import Deployment
 from llmroof.engine.floors import least_time
 from llmroof.engine.serving import pass_of
 from llmroof.operators import Step
+from llmroof.specs.measured import AllReduce, Measured
 
 BATCHES = np.array([1.0, 7.0, 64.0, 500.0])
 QUESTIONS: list[dict[str, Any]] = [
@@ -72,3 +74,12 @@ def test_missing_arithmetic_takes_forever() -> None:
     floor = least_time(operators, [able, unable])
     assert np.isfinite(floor[0])
     assert np.isinf(floor[1])
+
+
+def test_measured_sums_stay_above_the_floor() -> None:
+    """A device's own all-reduce may beat the universal start of a collective."""
+    known = llmroof.load_hardware("h100")
+    sums = AllReduce(8.0, (1000.0, 1e9), (1e-6, 1e-3))
+    own = replace(known, measured=Measured("2026-11-22", "made up", 0.01, all_reduce=sums))
+    for time, floor, _ in passes(deployment({"model": "llama-3.1-8b", "gpu": own, "tp": 8})):
+        assert np.all(time >= floor * (1 - 1e-12))

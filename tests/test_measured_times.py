@@ -166,3 +166,17 @@ def test_sums_over_as_many_devices_as_were_timed() -> None:
     assert times.network == times.total == pytest.approx(3e-4)
     other = replace(operator, shape=shape | {"world": 8})
     assert measured_times(other, floor, replace(MEASURED, all_reduce=sums)) is None
+
+
+def test_two_new_tokens_cost_no_less_than_one() -> None:
+    """A step that checks drafted tokens reads the cache as one token does."""
+    asked = {"model": dense(), "gpu": machine(small={}), "precision": "bf16"}
+    steps = [
+        estimate(**asked, batch=32, input_len=4096, output_len=2, **more).decode
+        for more in ({}, {"speculative_tokens": 1, "acceptance_rate": 0.5})
+    ]
+    times = [
+        next(cost.times.total for cost in step.operators if cost.operator.kind == "attention")
+        for step in steps
+    ]
+    assert times[1] >= times[0]

@@ -65,8 +65,8 @@ def _column(values: object) -> Number:
 
 
 def _reached(operator: Operator, calibration: Calibration | None, hardware: Hardware) -> _Reached:
-    if calibration is None or (hardware.measured is not None and hardware.fitted is None):
-        return _Reached(1.0, 1.0, 0.0)  # curves of its own may lie above the universal shares
+    if calibration is None or _has_curves(hardware):
+        return _Reached(1.0, 1.0, 0.0)
     own = family(operator, calibration.graph, hardware)
     if own is not None:
         fit = calibration.graph.families[own.name]
@@ -74,6 +74,11 @@ def _reached(operator: Operator, calibration: Calibration | None, hardware: Hard
     plain = calibration.kind(operator.kind)
     share = 1.0 if nothing(operator.flop) else plain.compute[BITS.get(operator.compute, 16)]
     return _Reached(share, plain.memory, plain.launch, unfused=True)
+
+
+def _has_curves(hardware: Hardware) -> bool:
+    """Whether times follow what was measured on the device: that may beat the universal shares."""
+    return hardware.measured is not None and hardware.fitted is None
 
 
 def _message(operator: Operator, devices: Sequence[Deployment]) -> Number:
@@ -86,7 +91,8 @@ def _message(operator: Operator, devices: Sequence[Deployment]) -> Number:
     links = [[link.bandwidth for link in one.hardware.links.values()] for one in devices]
     times = sent / _column(max(rates, default=np.inf) for rates in links)
     calibration = devices[0].calibration
-    if calibration is None or devices[0].run.all_reduce != AUTO:
+    curves = any(_has_curves(one.hardware) for one in devices)
+    if calibration is None or curves or devices[0].run.all_reduce != AUTO:
         return times
     sums = operator.kind == "all_reduce"
     fit = calibration.network["all_reduce" if sums else "others"]

@@ -118,12 +118,15 @@ def _experts(operator: Operator, measured: Measured) -> Number | None:
 
 
 def _attention(operator: Operator, measured: Measured) -> Number:
-    """A prompt by its arithmetic, one new token per sequence by the cache it reads."""
+    """A prompt by its arithmetic, one new token per sequence by the cache it reads.
+
+    Several new tokens read that cache too: never less than one of them.
+    """
     shape, compute = operator.shape, operator.compute
     keys = np.maximum(shape["keys"], 1.0)
     prompt = operator.flop / _rate(*_both(measured.prefill[compute]), keys)
     cached = curve_time(measured.decode[compute], np.maximum(operator.kv_bytes, 1.0))
-    return np.where(np.asarray(shape["new_tokens"]) > 1, prompt, cached)
+    return np.where(np.asarray(shape["new_tokens"]) > 1, np.maximum(prompt, cached), cached)
 
 
 def _both(curve: Curve) -> tuple[tuple[float, ...], tuple[float, ...]]:

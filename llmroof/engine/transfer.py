@@ -92,7 +92,7 @@ def link_between(deployment: Deployment) -> tuple[str, float]:
 
 
 def link_rate(deployment: Deployment, sent: Transfer) -> Number:
-    """Requests/s whose KV cache the busier side of the link could carry, all day, at the share it reaches."""
+    """Requests/s whose KV cache the busier side of the link carries at the share it reaches."""
     workers, plan = workers_of(deployment), deployment.run.plan
     givers = workers.prefill * workers.plan.num_gpus
     takers = workers.decode * plan.num_gpus
