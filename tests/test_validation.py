@@ -339,3 +339,35 @@ def test_products_of_a_few_tokens_are_bound_by_memory_on_a_small_card() -> None:
     """A tile of 16 rows is enough for one token: 82 processors of an RTX 3090 keep up."""
     found = llmroof.estimate(model="llama-3-8b", gpu="rtx-3090", batch=1, precision="fp16")
     assert found.decode.mbu > 0.7
+
+
+def test_the_gpu_asked_for_is_the_one_predicted(rows: Path, tmp_path: Path) -> None:
+    """A calibrated profile is checked on rows that name the shipped one."""
+    slow = tmp_path / "slow.yaml"
+    slow.write_text("extends: l4\nname: Slow\n")
+    run = CliRunner().invoke
+    plain = json.loads(run(cli, ["validate", str(rows), "--format", "json"]).stdout)
+    asked = run(cli, ["validate", str(rows), "--gpu", str(slow), "--format", "json"])
+    assert f"rows name h100, h200: predicted for --gpu {slow}" in asked.stderr
+    old, new = (
+        found["rows"][2]["tpot_s"]["predicted"] for found in (plain, json.loads(asked.stdout))
+    )
+    assert new > 2 * old
+    same = run(cli, ["validate", str(rows), "--model", "llama-3.1-8b", "--format", "json"])
+    assert "predicted for --model llama-3.1-8b" in same.stderr
+    assert json.loads(same.stdout)["rows"][3]["error"] is None
+
+
+def test_misnamed_columns_and_slips_of_units_are_named(rows: Path) -> None:
+    run = CliRunner().invoke
+    text = rows.read_text()
+    assert "not read" not in run(cli, ["validate", str(rows)]).stderr
+    rows.write_text(text.replace("ttft_s", "ttft_ms"))
+    said = run(cli, ["validate", str(rows)]).stderr
+    assert said.count("column 'ttft_ms' is not read: is it 'ttft_s' (seconds)?") == 1
+    rows.write_text(text.replace(",hardware,", ",gpu,"))
+    assert "is it 'hardware'?" in run(cli, ["validate", str(rows)]).stderr
+    rows.write_text(text.replace("0.009", "9"))
+    page = run(cli, ["validate", str(rows)]).stdout
+    assert "tpot_s: in which unit? Times are seconds" in page
+    assert "1 row (d): unknown model" in page

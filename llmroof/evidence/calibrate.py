@@ -67,7 +67,7 @@ def _plausible(predicted: float, wanted: float, name: str) -> None:
         raise InputError(
             f"a measured {name.upper()} of {units.show(wanted, 's')} is {ratio:,.0f} times the "
             f"predicted {units.show(predicted, 's')}, more than a host explains ({_FURTHEST:g}): "
-            f"plain numbers are seconds, is {units.show(wanted / 1e3, 's')} meant?"
+            f"plain numbers are seconds, is {units.show(wanted * units.parse("1 ms", "s"), "s")} meant?"
         )
 
 

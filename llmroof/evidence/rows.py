@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,11 @@ DEPLOYMENT: Final = (
 )
 #: columns that must stand in the file
 REQUIRED: Final = ("model", "hardware", "input_len", "output_len")
+#: every column that is read
+_KNOWN: Final = (*DEPLOYMENT, *JUDGED, "id", "input_len", "output_len", "concurrency", "batch")
+#: other words for a column, and how alike a name must be to be taken for a slip
+_WORDS: Final = {"gpu": "hardware", "device": "hardware", "batch_size": "batch"}
+_ALIKE: Final = 0.8
 _WHOLE: Final = ("num_gpus", "tp", "pp", "dp", "ep")
 
 
@@ -74,7 +80,8 @@ def read_rows(path: Path, given: Mapping[str, str] | None = None) -> pd.DataFram
         rows[name] = rows[name].where(rows[name].str.strip() != "", value)
     for name in REQUIRED:
         if name not in rows.columns:
-            raise InputError(f"{path}: column '{name}' is missing")
+            hint = "".join(f"; {one}" for one in misnamed(rows.columns) if f"'{name}'" in one)
+            raise InputError(f"{path}: column '{name}' is missing{hint}")
     for name in ("model", "hardware"):
         rows[name] = [_beside(path, value) for value in rows[name]]
     if "concurrency" not in rows.columns and "batch" not in rows.columns:
@@ -85,6 +92,31 @@ def read_rows(path: Path, given: Mapping[str, str] | None = None) -> pd.DataFram
         if name in rows.columns:
             rows[name] = _numbers(rows[name], path, name)
     return rows
+
+
+def misnamed(columns: Iterable[str]) -> list[str]:
+    """One hint per column that is not read, close to one that is read and not there."""
+    names = list(columns)
+    absent = [name for name in _KNOWN if name not in names]
+    found = []
+    for name in names:
+        if name in _KNOWN:
+            continue
+        plain = name.strip().lower()
+        close = difflib.get_close_matches(plain[:40], absent, n=1, cutoff=_ALIKE)
+        word = _WORDS.get(plain)
+        guess = word if word in absent else next(iter(close), None)
+        if guess:
+            unit = " (seconds)" if guess.endswith("_s") and "per" not in guess else ""
+            found.append(f"column '{name[:40]}' is not read: is it '{guess}'{unit}?")
+    return found
+
+
+def replaced(rows: pd.DataFrame, name: str, value: str) -> list[str]:
+    """Put `value` into all of a column, in place; the other names that stood there, sorted."""
+    old = sorted({text for text in rows[name] if text != value})
+    rows[name] = value
+    return old
 
 
 def _read(path: Path) -> pd.DataFrame:

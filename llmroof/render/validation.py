@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN: Final = 3
+_REASONS: Final = 5
+#: a time this many times off is a slip of the unit, sooner than a slow machine
+_SLIP: Final = 100.0
 _FIGURES: Final = ("n", "failed", "mape", "median_ape", "bias", "p80_ape", "inside_range")
 
 
@@ -76,11 +79,18 @@ def _table(found: pd.DataFrame, by: Sequence[str]) -> Item:
 
 
 def _faults(frame: pd.DataFrame) -> list[Item]:
-    counts = frame.loc[frame["error"] != "", "error"].value_counts()
+    failed = frame[frame["error"] != ""]
+    counts = failed["error"].value_counts()
     if counts.empty:
         return []
-    lines = [Line(f"- {count} rows: {text}", hang=2) for text, count in counts.head(5).items()]
-    more = [Line(f"- and {len(counts) - 5} further reasons")] if len(counts) > 5 else []
+    lines = []
+    for text, count in counts.head(_REASONS).items():
+        names = [str(name) for name in failed.loc[failed["error"] == text, "id"].head(_SHOWN)]
+        named = ", ".join([*names, "..."] if count > _SHOWN else names)
+        rows = "1 row" if count == 1 else f"{count} rows"
+        lines.append(Line(f"- {rows} ({named}): {text}", hang=2))
+    further = len(counts) - _REASONS
+    more = [Line(f"- and {further} further reasons")] if further > 0 else []
     return [Line(""), heading("Not predicted"), *lines, *more]
 
 
@@ -101,7 +111,18 @@ def _worst(frame: pd.DataFrame) -> list[Item]:
         ]
         found.append(Line(f"- {row['id']}: {'; '.join(words)}", hang=2))
         found.append(Line(f"  predicted: {explain(frame, index)}", hang=2))
+        slips = [name for name in names if _slipped(row, name)]
+        if slips:
+            found.append(Line(f"  {', '.join(slips)}: in which unit? Times are seconds", hang=2))
     return [Line(""), heading("Furthest off"), *found] if found else []
+
+
+def _slipped(row: pd.Series[Any], name: str) -> bool:
+    """Whether a measured time is a hundred times off, and no rate."""
+    if "per_s" in name or not _known(row[name]) or not _known(row[f"predicted_{name}"]):
+        return False
+    ratio = row[name] / row[f"predicted_{name}"]
+    return bool(ratio > _SLIP or ratio < 1 / _SLIP)
 
 
 def _show(value: float, name: str) -> str:

@@ -14,6 +14,8 @@ from llmroof.cli.options import output
 from llmroof.cli.types import ChartFile
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from llmroof.cli.output import Target
 
 
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Roofline chart, measured points beside predicted ones.",
 )
-@click.option("--gpu", metavar="G", help="The hardware, where the file does not say it.")
-@click.option("--model", metavar="M", help="The model, where the file does not say it.")
+@click.option("--gpu", metavar="G", help="The hardware, in place of what the file says.")
+@click.option("--model", metavar="M", help="The model, in place of what the file says.")
 @click.option(
     "--set",
     "settings",
@@ -56,6 +58,7 @@ def command(
     bench, SGLang's bench_serving, llama-bench, genai-perf and aiperf are read as they are.
     """
     from llmroof.cli.output import check_writable
+    from llmroof.evidence.rows import misnamed, read_rows
     from llmroof.evidence.validate import validate
     from llmroof.render import validation
 
@@ -64,12 +67,12 @@ def command(
         if chart is not None:
             check_writable(chart, force=target.force)
     columns = [name.strip() for name in by.split(",") if name.strip()] if by else []
-    given = given_columns(gpu, model, settings)
+    read = read_rows(Path(rows), given_columns(gpu, model, settings))
+    for hint in misnamed(read.columns):
+        click.echo(f"note: {hint}", err=True)
+    _replace(read, gpu, model)
     with _progress() as told:
-        if limit:
-            frame = validate(Path(rows), told, given, limit=True)
-        else:
-            frame = validate(Path(rows), told, given)
+        frame = validate(read, told, limit=True) if limit else validate(read, told)
     target.show(
         lambda: validation.validation_page(frame, columns),
         lambda: validation.validation_document(frame, columns),
@@ -85,6 +88,17 @@ def command(
 
         draw_points(frame, charts[1])
         click.echo(f"wrote {charts[1]}", err=True)
+
+
+def _replace(read: pd.DataFrame, gpu: str | None, model: str | None) -> None:
+    """Predict for what the options name, and say what the rows named instead."""
+    from llmroof.evidence.rows import replaced
+
+    for name, option, value in (("hardware", "gpu", gpu), ("model", "model", model)):
+        if value is not None and (old := replaced(read, name, value)):
+            more = f" and {len(old) - 3} more" if len(old) > 3 else ""
+            named = ", ".join(old[:3]) + more
+            click.echo(f"note: rows name {named}: predicted for --{option} {value}", err=True)
 
 
 def given_columns(gpu: str | None, model: str | None, settings: tuple[str, ...]) -> dict[str, str]:
