@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import llmroof
-from llmroof import load_hardware, load_model
+from llmroof import load_hardware, load_model, units
 from llmroof.errors import InputError, LlmroofError, SpecError
 from llmroof.operators import Execution, Plan, Step
+from llmroof.render.basis import basis
 from llmroof.specs.catalog import HARDWARE, MODELS
 from llmroof.specs.schema import Kind
 from llmroof.specs.tree import Node, parse_yaml
@@ -173,6 +174,56 @@ def test_a_prefix_found_shortens_a_prefill_of_its_own_worker() -> None:
         for hit in (0.0, 0.5, 0.9)
     ]
     assert ttft[0] > ttft[1] > ttft[2] > 0
+
+
+DRAFTED = {
+    "model": "llama-3.1-70b", "gpu": "h100", "tp": 4, "speculative_tokens": 4,
+    "acceptance_rate": 0.8, "input_len": 1024, "output_len": 256,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", [False, True])
+def test_a_draft_model_prefills_the_prompts_too(limit: bool) -> None:
+    """TTFT is that of both models alone: 8 prompts are large enough to be one pass each."""
+    free = llmroof.estimate(**DRAFTED, batch=8, limit=limit)
+    both = llmroof.estimate(**DRAFTED, batch=8, limit=limit, draft_model="llama-3.1-8b")
+    alone = llmroof.estimate(model="llama-3.1-8b", gpu="h100", tp=4, batch=8, limit=limit)
+    assert both.serving.ttft == free.prefill.time + alone.prefill.time
+    assert both.prefill.time == free.prefill.time
+    assert both.cost.usd_per_million_input_tokens > free.cost.usd_per_million_input_tokens
+
+
+def test_a_draft_model_prefills_under_load() -> None:
+    free = llmroof.estimate(**DRAFTED, concurrency=64, load="burst")
+    both = llmroof.estimate(**DRAFTED, concurrency=64, load="burst", draft_model="llama-3.1-8b")
+    small = llmroof.estimate(model="llama-3.1-8b", gpu="h100", tp=4, concurrency=64, load="burst")
+    assert both.steady.prefill == free.steady.prefill + small.steady.prefill
+    assert both.steady.marginal > free.steady.marginal
+    assert both.steady.interference > free.steady.interference
+    assert both.cost.usd_per_million_input_tokens > free.cost.usd_per_million_input_tokens
+
+
+@pytest.mark.parametrize("asked", ["batch", "concurrency"])
+def test_a_grid_with_a_draft_equals_its_points(asked: str) -> None:
+    drafted = DRAFTED | {"draft_model": "llama-3.1-8b"}
+    grid = llmroof.estimate(**drafted, **{asked: [1, 8, 100]})
+    for at, many in enumerate((1, 8, 100)):
+        one = llmroof.estimate(**drafted, **{asked: many})
+        assert grid.serving.ttft[at] == one.serving.ttft
+        assert grid.serving.tpot[at] == one.serving.tpot
+
+
+def test_the_answer_tells_what_is_drafted_and_what_is_cached() -> None:
+    answer = llmroof.estimate(**DRAFTED, batch=8, draft_model="llama-3.1-8b", prefix_hit_rate=0.3)
+    said = " ".join(line["text"] for line in basis(answer))
+    assert "4 tokens drafted per step by Llama 3.1 8B, each accepted with 80%" in said
+    step = answer.serving.tpot * answer.deployment.speculation.tokens_per_step
+    whole, token = (units.show(float(time), "s") for time in (step, answer.serving.tpot))
+    assert f"4 passes of the draft take {whole}, {token} per token" in said
+    assert "prefix cache: 30%" in said
+    plain = " ".join(line["text"] for line in basis(llmroof.estimate(gpu="h100")))
+    assert "drafted" not in plain
+    assert "prefix" not in plain
 
 
 def test_values_are_frozen() -> None:

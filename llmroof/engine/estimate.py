@@ -24,7 +24,7 @@ from llmroof.engine.disaggregated import (
 from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import PhaseEstimate, run_phase
 from llmroof.engine.service import ServingEstimate, serve_static, served_batches
-from llmroof.engine.serving import Load, Steady, per_token
+from llmroof.engine.serving import Load, Steady, per_token, prompted
 from llmroof.engine.transfer import token_side
 from llmroof.operators import Number
 
@@ -94,7 +94,8 @@ def estimate(deployment: Deployment, work: Workload) -> Estimate:
         prompt_schedule,
     )
     decode, step_time = decode_phase(deployment, work)
-    serving = serve_static(work, prefill.time, step_time, deployment.num_gpus)
+    ttft = prompted(deployment, work, prefill.time)
+    serving = serve_static(work, ttft, step_time, deployment.num_gpus)
     return Estimate(
         deployment,
         work,

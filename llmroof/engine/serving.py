@@ -224,13 +224,43 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     each = prompt.cost.time
     if rules.mixes_prefill:
         each = pass_of(deployment, (tokens, chunk), prompts=True).time - decode.cost.time
+    # in a pipeline the others wait until the slowest stage is through, not for a whole pass
+    marginal = chunks.in_a_row * each * prompt.cost.slowest
+    drafts = draft_prompt(deployment, chunk, chunks)
+    if drafts is not None:
+        marginal = marginal + chunks.in_a_row * drafts.cost.time * drafts.cost.slowest
     return StepCosts(
         per_token(deployment, tokens, decode.time),
-        prompt.time,
-        # in a pipeline the others wait until the slowest stage is through, not for a whole pass
-        chunks.in_a_row * each * prompt.cost.slowest,
+        prompt.time if drafts is None else prompt.time + drafts.time,
+        marginal,
         (prompt, decode),
     )
+
+
+def draft_prompt(deployment: Deployment, step: Step, schedule: Schedule) -> Turn | None:
+    """The draft model's pass over the prompts, which it has to know too; None without one.
+
+    It follows the pass of the model that it drafts for: same chunks, same cached prefix,
+    with its own weights read once per chunk.
+    """
+    drafter = _drafter(deployment)
+    if drafter is None:
+        return None
+    return Turn(step, pass_of(drafter, (step,), prompts=True), schedule)
+
+
+def prompted(deployment: Deployment, work: Workload, time: Number) -> Number:
+    """TTFT of a static batch whose prefill takes `time`: the draft's prompt pass follows."""
+    drafts = draft_prompt(deployment, *prefill_pass(work, deployment.run.plan))
+    return time if drafts is None else time + drafts.time
+
+
+def _drafter(deployment: Deployment) -> Deployment | None:
+    """The draft model on the same devices; None where drafts cost nothing."""
+    guess = deployment.speculation
+    if guess is None or guess.draft is None:
+        return None
+    return replace(deployment, model=guess.draft, speculation=None)
 
 
 def verified(guess: Speculation | None) -> float:
@@ -243,9 +273,9 @@ def per_token(deployment: Deployment, step: Step, time: Number) -> Number:
     guess = deployment.speculation
     if guess is None:
         return time
-    if guess.draft is not None:
+    drafter = _drafter(deployment)
+    if drafter is not None:
         one = replace(step, new_tokens=1.0, logits=1.0)
-        drafter = replace(deployment, model=guess.draft, speculation=None)
         time = time + guess.tokens * pass_of(drafter, (one,)).time
     return time / guess.tokens_per_step
 

@@ -79,8 +79,41 @@ def _decisions(estimate: Estimate, asked: Mapping[str, Any]) -> list[tuple[str, 
         notes.append(f"{name} stands for {hardware.id} ({hardware.name})")
     if not estimate.deployment.run.kv_cache:
         notes.append("no KV cache: every step recomputes its whole context")
-    notes += _apart(estimate)
+    notes += [*_speculation(estimate), *_prefix(estimate), *_apart(estimate)]
     return [(note, None) for note in notes]
+
+
+def _speculation(estimate: Estimate) -> list[str]:
+    """What is drafted, and how a decode step becomes a TPOT (one question only)."""
+    guess, steady = estimate.deployment.speculation, estimate.steady
+    if guess is None:
+        return []
+    passes = f"{guess.tokens:g} pass{'es' if guess.tokens > 1 else ''}"
+    by = f"by {guess.draft.name}" if guess.draft else "for free (n-gram look-up)"
+    said = (
+        f"speculation: {guess.tokens:g} tokens drafted per step {by}, each accepted with "
+        f"{guess.acceptance:.0%}, as given: {guess.tokens_per_step:.3g} tokens per step"
+    )
+    token = estimate.serving.tpot if steady is None else steady.step
+    if _one(token):
+        what = f"and {passes} of the draft take" if guess.draft else "takes"
+        whole = units.show(float(token) * guess.tokens_per_step, "s")
+        said += f"; a decode step {what} {whole}, {units.show(float(token), 's')} per token"
+    found = [said]
+    if guess.draft is not None and estimate.deployment.workers is None:
+        found.append("TTFT includes the draft model's own pass over the prompts")
+    elif guess.draft is not None:
+        found.append("the draft model's pass over the prompts, on the decode workers, is left out")
+    return found
+
+
+def _prefix(estimate: Estimate) -> list[str]:
+    """The part of the prompts that is not computed."""
+    hit = estimate.workload.prefix_hit_rate
+    if not np.any(hit):
+        return []
+    share = f"{hit:.0%}" if _one(hit) else "a share that differs by point"
+    return [f"prefix cache: {share} of each prompt is found there, as given, not computed"]
 
 
 def _apart(estimate: Estimate) -> list[str]:

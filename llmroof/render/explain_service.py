@@ -109,8 +109,13 @@ def serving_section(estimate: Estimate) -> Section:
     work, serving = estimate.workload, estimate.serving
     ttft, tpot = number(serving.ttft, "s"), number(serving.tpot, "s")
     out, batch = number(work.output_len), number(work.batch)
+    guess = estimate.deployment.speculation
+    drafted = " + the draft model's over the prompts" if guess and guess.draft else ""
+    step = "decode step" if guess is None else "decode step and drafts / tokens they give"
     items: list[Any] = [
-        Line(f"  TTFT = prefill time = {text(ttft)}; TPOT = decode step = {text(tpot)}"),
+        Line(
+            f"  TTFT = prefill time{drafted} = {text(ttft)}; TPOT = {step} = {text(tpot)}", hang=2
+        ),
         Step(
             "latency",
             "TTFT + (output - 1) * TPOT",
