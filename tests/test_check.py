@@ -311,7 +311,6 @@ def test_documents_follow_the_schema(file: Path, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is no baseline: its first line must be"),
-        ("scenario,metric,value\n", "is no baseline: its first line must be"),
         ("# llmroof.baseline/0\nx", "baseline format 0 is of an older llmroof"),
         ("# llmroof.baseline/2\nx", "baseline format 2 is of a newer llmroof"),
         ("# llmroof.baseline/1\n", ":2: the columns must be scenario,metric,value"),
@@ -323,7 +322,6 @@ def test_documents_follow_the_schema(file: Path, tmp_path: Path) -> None:
         ("# llmroof.baseline/1\nscenario,metric,value\na,fits,yes\n", "neither true nor false"),
         ("# llmroof.baseline/1\nscenario,metric,value\na,x,1\na,x,1\n", "stands here twice"),
         ('# llmroof.baseline/1\nscenario,metric,value\n"a,x,1\n', "is no CSV"),
-        ("\0", "is no baseline"),
     ],
 )
 def test_a_baseline_that_cannot_be_read(file: Path, text: str, message: str) -> None:
@@ -335,6 +333,50 @@ def test_a_baseline_that_cannot_be_read(file: Path, text: str, message: str) -> 
     assert lock(file).read_text() == text
     assert run(file, "--update").exit_code == 0
     assert run(file).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["my notes\n", "scenario,metric,value\n", "\0", "\n"])
+def test_an_update_overwrites_baselines_only(file: Path, text: str) -> None:
+    lock(file).write_text(text)
+    assert "is no baseline: its first line must be" in run(file).stderr
+    result = run(file, "--update")
+    assert result.exit_code == 2
+    assert "is no baseline, so --update leaves it alone" in result.stderr
+    assert lock(file).read_text() == text
+
+
+@pytest.mark.parametrize("top", ["", "# llmroof.baseline/1\n"])
+def test_an_update_does_not_overwrite_the_scenarios(tmp_path: Path, top: str) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(text := f"{top}baseline: s.yaml\n{SMALL}")
+    result = run(file, "--update")
+    assert result.exit_code == 2
+    assert "names the scenario file itself" in result.stderr
+    assert file.read_text() == text
+
+
+def test_two_files_do_not_share_a_baseline(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    for file in (one, two):
+        file.write_text(f"baseline: all.lock.csv\n{SMALL}")
+    result = run(one, two, "--update")
+    assert result.exit_code == 2
+    assert "name the same baseline" in result.stderr
+    assert not (tmp_path / "all.lock.csv").exists()
+
+
+def test_values_that_look_alike_are_points_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("scenarios: {a: {request_rate: [0.5, 0.12345678, 0.12345679]}}\n")
+    ids = [point.id for point in read_scenarios(file).scenarios[0].points(tmp_path)]
+    assert ids == [f"a[request_rate={rate}]" for rate in ("0.5", "0.12345678", "0.12345679")]
+
+
+def test_a_point_that_is_asked_twice_is_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("scenarios:\n  a: {model: [m, m gpu=b], gpu: [c, b gpu=c]}\n")
+    with pytest.raises(SpecError, match=r"asks a\[model=m gpu=b gpu=c\] twice"):
+        read_scenarios(file)
 
 
 def test_binary_and_absent_baselines(file: Path) -> None:

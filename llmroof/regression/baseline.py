@@ -79,6 +79,24 @@ def read_baseline(path: Path) -> dict[str, dict[str, Value]]:
         raise InputError(f"{path}: cannot be read: {reason}") from None
 
 
+def refuse_overwriting(path: Path) -> None:
+    """Raise InputError unless `path` is missing, empty, or a baseline of any format."""
+    try:
+        with path.open("rb") as stream:
+            top = stream.read(_LONGEST)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read: {reason}") from None
+    lines = top.decode("utf-8-sig", errors="replace").splitlines()
+    if top and _HEAD.fullmatch(lines[0] if lines else "") is None:
+        raise InputError(
+            f"{path}:1: is no baseline, so --update leaves it alone: name another file as "
+            f"`baseline`, or delete this one"
+        )
+
+
 def parse_baseline(text: str, name: str) -> dict[str, dict[str, Value]]:
     """As `read_baseline`, from text; `name` stands for the file in messages."""
     lines = text.splitlines()
@@ -107,8 +125,7 @@ def _check_head(line: str, name: str) -> None:
     match = _HEAD.fullmatch(line)
     if match is None:
         raise InputError(
-            f"{name}:1: is no baseline: its first line must be '# llmroof.baseline/{FORMAT}'; "
-            f"llmroof check --update writes it anew"
+            f"{name}:1: is no baseline: its first line must be '# llmroof.baseline/{FORMAT}'"
         )
     if int(match[1]) != FORMAT:
         age = "a newer" if int(match[1]) > FORMAT else "an older"

@@ -22,6 +22,7 @@ from llmroof.regression.baseline import (
     Baseline,
     Value,
     read_baseline,
+    refuse_overwriting,
     value_of,
     write_baseline,
 )
@@ -135,6 +136,10 @@ def _baseline(file: ScenarioFile, update: bool) -> Baseline | None:
     """The figures of the lock; none where the file pins none."""
     if file.baseline is None or not file.scenarios:
         return None
+    if update:
+        if os.path.realpath(file.baseline) == os.path.realpath(file.path):
+            raise InputError(f"{file.path}: `baseline` names the scenario file itself")
+        refuse_overwriting(file.baseline)
     if not os.path.exists(file.baseline):
         if update:
             return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -67,12 +68,20 @@ class Scenario:
 
     def points(self, folder: Path) -> Iterator[Point]:
         """Every point; paths of models and GPUs start at `folder`."""
-        listed = [name for name, axis in self.axes.items() if axis.listed]
-        for values in product(*(axis.values for axis in self.axes.values())):
-            options = dict(zip(self.axes, values, strict=True))
-            place = " ".join(f"{name}={_shown(options[name])}" for name in listed)
-            asked = {name: located(name, value, folder) for name, value in options.items()}
-            yield Point(f"{self.name}[{place}]" if place else self.name, asked)
+        grid = product(*(axis.values for axis in self.axes.values()))
+        for place, values in zip(self.ids(), grid, strict=True):
+            options = zip(self.axes, values, strict=True)
+            yield Point(place, {name: located(name, value, folder) for name, value in options})
+
+    def ids(self) -> Iterator[str]:
+        """The name of every point, in the order of `points`."""
+        texts = [
+            [f"{name}={_shown(value)}" if axis.listed else "" for value in axis.values]
+            for name, axis in self.axes.items()
+        ]
+        for parts in product(*texts):
+            place = " ".join(filter(None, parts))
+            yield f"{self.name}[{place}]" if place else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,12 @@ def _scenarios(found: dict[str, Any], node: Node, report: Report) -> tuple[Scena
     points = sum(scenario.size for scenario in made)
     if points > MAX_POINTS:
         report.add(node, "scenarios", f"make {points} points, more than {MAX_POINTS}")
+        return made
+    for scenario in made:
+        twice = [name for name, count in Counter(scenario.ids()).items() if count > 1]
+        if twice:
+            line = scenario.line or node.line
+            report.add(line, f"scenarios.{scenario.name}", f"asks {twice[0][:120]} twice")
     return made
 
 
@@ -143,7 +158,10 @@ def _merged(defaults: Mapping[str, Axis], own: Mapping[str, Axis]) -> dict[str, 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"  # two values that differ must not look the same
+    return short if float(short) == value else repr(float(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -79,6 +80,7 @@ def command(
     elif not results:
         raise InputError("name a scenario file, or measured rows and what to --expect of them")
     if update:
+        _refuse_shared(results)
         _write(results)
     if target.format == "markdown":
         target.write(render.check_markdown(results))
@@ -122,6 +124,18 @@ def _expected(measured: str | None, expect: Sequence[str], by: str | None, updat
         raise InputError("--update writes figures of scenarios; bounds on rows have no baseline")
     columns = [name.strip() for name in by.split(",")] if by else []
     return check_rows(Path(measured), [parse_bound(text, columns) for text in expect])
+
+
+def _refuse_shared(results: Sequence[Checked]) -> None:
+    """Raise InputError where two files would write one baseline: the later would win."""
+    owner: dict[str, Path] = {}
+    for result in results:
+        lock, file = result.file.baseline, result.file.path
+        if lock is None or not result.file.scenarios:
+            continue
+        first = owner.setdefault(os.path.realpath(lock), file)
+        if os.path.realpath(first) != os.path.realpath(file):
+            raise InputError(f"{first} and {file} name the same baseline '{lock}'")
 
 
 def _write(results: Sequence[Checked]) -> None:
