@@ -145,6 +145,32 @@ def test_the_command_writes_a_profile_that_predicts(tmp_path: Path) -> None:
     assert np.isclose(tpot, measured, rtol=0.1)
 
 
+def test_a_profile_does_not_overwrite_what_it_extends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, more = tmp_path / "my.yaml", tmp_path / "more.yaml"
+    mine.write_text("name: Mine\nextends: h100-sxm\n")
+    more.write_text("name: More\nextends: my.yaml\n")
+    path = tmp_path / "rows.csv"
+    for base in (mine, more):
+        rows().assign(hardware=str(base)).to_csv(path, index=False)
+        done = CliRunner().invoke(cli, ["calibrate", str(path), "-o", str(mine), "--force"])
+        assert done.exit_code == 2, done.output
+        assert "is what the new profile would extend" in done.output
+    assert mine.read_text() == "name: Mine\nextends: h100-sxm\n"
+    own = tmp_path / "hardware_specs"
+    own.mkdir()
+    monkeypatch.setenv("LLMROOF_SPECS", str(tmp_path))
+    rows().assign(hardware="h100-sxm").to_csv(path, index=False)
+    done = CliRunner().invoke(cli, ["calibrate", str(path), "-o", str(own / "h100-sxm.yaml")])
+    assert done.exit_code == 2, done.output
+    assert "would hide h100-sxm" in done.output
+    bare = tmp_path / "h100-sxm"
+    done = CliRunner().invoke(cli, ["calibrate", str(path), "-o", str(bare)])
+    assert done.exit_code == 2
+    assert not bare.exists()
+
+
 def test_rows_of_several_devices_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     frame = rows()

@@ -48,6 +48,19 @@ def extended(
     return _laid_over(base, node), base
 
 
+def bases(path: Path, find: Callable[[str], Path]) -> list[Path]:
+    """The file and those it extends, nearest first, as far as they can be found."""
+    found = [path]
+    while len(found) <= MAX_CHAIN:
+        node = read_yaml(found[-1])
+        name = node.value.get("extends") if isinstance(node.value, dict) else None
+        if name is None or not isinstance(name.value, str):
+            break
+        beside = found[-1].parent / name.value
+        found.append(beside if beside.is_file() else find(name.value))
+    return found
+
+
 def _laid_over(base: Node, child: Node) -> Node:
     inherited = {key: value for key, value in base.value.items() if key not in _OWN}
     merged = _merge(replace(base, value=inherited), child)

@@ -50,6 +50,7 @@ def command(
     names = sorted(set(frame["hardware"]))
     if len(names) != 1:
         raise InputError(f"rows of several devices: {', '.join(names)}; calibrate one at a time")
+    _refuse_circle(path, names[0])
     hardware = load_hardware(names[0])
     found = fit(frame, hardware)
     base = names[0]
@@ -58,3 +59,26 @@ def command(
     write_file(path, fit_yaml(found, base).encode("utf-8"), force=force)
     click.echo(to_text(fit_page(found), screen_width()), nl=False)
     click.echo(f"wrote {path}", err=True)
+
+
+def _refuse_circle(path: Path, base: str) -> None:
+    """Raise InputError where the profile written to `path` would extend itself.
+
+    `extends: NAME` is looked for beside the profile first, so a file called NAME is itself.
+    """
+    from llmroof.errors import InputError
+    from llmroof.specs.catalog import HARDWARE
+    from llmroof.specs.extend import bases
+
+    own = os.path.realpath(path)
+    if path.name == base or own in map(os.path.realpath, bases(HARDWARE.path(base), HARDWARE.path)):
+        raise InputError(f"'{path}' is what the new profile would extend: name another --output")
+    if path.stem == base.lower() and _in_catalog(path):
+        raise InputError(f"'{path}' would hide {base}, which it extends: name another --output")
+
+
+def _in_catalog(path: Path) -> bool:
+    """True for a file that is found by its id: the user's folder of specs may hold it."""
+    from llmroof.specs.catalog import HARDWARE
+
+    return os.path.realpath(path.parent) in map(os.path.realpath, HARDWARE.folders())
