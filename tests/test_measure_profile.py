@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from measure_fakes import BANDWIDTH, LAUNCH, PEAK, FakeBackend, seconds
 
 from llmroof import estimate
+from llmroof.cli.commands.measure import _names
 from llmroof.cli.main import cli
 from llmroof.errors import InputError
 from llmroof.measure.backend import Device
@@ -91,6 +92,30 @@ def test_a_precision_that_the_device_lacks_is_named_and_left_out() -> None:
     assert set(found.measured.gemm) == {"bf16"}
     with pytest.raises(InputError, match="none of fp8 can be multiplied on Made-up GPU here"):
         measure_profile(backend, precisions=["fp8"], sweep=QUICK)
+
+
+def test_noise_is_seen_where_the_first_precision_does_not_run() -> None:
+    backend = FakeBackend(
+        precisions=("fp8", "bf16"), missing=frozenset({"fp8"}), wobble=(1.0, 2.0, 3.0)
+    )
+    with pytest.raises(Noisy, match="too noisy"):
+        measure_profile(backend, sweep=QUICK)
+    quiet = FakeBackend(precisions=("fp8", "bf16"), missing=frozenset({"fp8"}))
+    found = measure_profile(quiet, sweep=QUICK)
+    assert found.points[0].case == found.points[-1].case
+    assert found.points[0].case.precision == "bf16"
+
+
+def test_an_arithmetic_without_a_kernel_is_not_offered() -> None:
+    with pytest.raises(InputError, match=r"'int8' is none of fp32, tf32, fp16, bf16, fp8$"):
+        _names("bf16,int8")
+
+
+def test_a_device_that_tells_no_cache_gets_a_profile_that_loads(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    device = replace(FakeBackend().device, cache=0.0)
+    path.write_text(profile_yaml(profile(device=device), None), "utf-8")
+    assert load_hardware(str(path)).memory.bandwidth > 0
 
 
 def test_rows_too_slow_to_time_keep_the_last_rate() -> None:

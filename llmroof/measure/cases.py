@@ -10,7 +10,7 @@ from llmroof import units
 
 #: bytes of one value of each arithmetic
 WIDTH: Final[Mapping[str, int]] = {
-    "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1
+    "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1
 }  # fmt: skip
 
 

@@ -55,7 +55,8 @@ def _roofs(profile: Profile) -> Iterator[str]:
     yield "compute:  # the best rates that were measured"
     for precision, peak in profile.compute.items():
         yield f"  {precision}: {_quantity(peak, 'FLOP/s')}"
-    yield f"caches: {{last_level: {device.cache:.0f} B}}"
+    if device.cache:
+        yield f"caches: {{last_level: {device.cache:.0f} B}}"
     yield f"notes: {_text(_ROOFS)}"
 
 
