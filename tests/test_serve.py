@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,6 +73,18 @@ def test_page_and_content_are_those_of_the_report() -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_a_page_follows_the_users_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = tmp_path / "hardware_specs" / "mine.yaml"
+    spec.parent.mkdir()
+    monkeypatch.setenv("LLMROOF_SPECS", str(tmp_path))
+    for name in ("First", "Second one"):
+        spec.write_text(f"name: {name}\nextends: h100-sxm\n")
+        for _ in range(2):
+            status, found, _ = get("/content", "gpu=mine&precision=bf16&tp=1&batch=3")
+            assert status == 200
+            assert f'"{name}"' in json.dumps(found)
 
 
 def test_hub_names_that_a_spec_lists_are_taken() -> None:

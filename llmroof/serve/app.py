@@ -23,6 +23,7 @@ from llmroof.report.make import page_of
 from llmroof.report.page import policy
 from llmroof.serve.request import asked, one_question, page_request
 from llmroof.specs import catalog
+from llmroof.specs.memo import current, watched
 
 Environ: TypeAlias = dict[str, Any]
 #: status, type of the body, body
@@ -112,15 +113,19 @@ class Application:
         raise Refused(404, "no such address: there are /, /content, /estimate and /names")
 
     def _content(self, wanted: Wanted) -> Any:
-        """The content of a page; the last few are kept, one at a time is made."""
+        """The content of a page; the last few are kept while their spec files stay as they are.
+
+        One at a time is made.
+        """
         key = repr(wanted)
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = content(wanted)
+            if key not in self._kept or not current(self._kept[key][0]):
+                with watched(catalog.MODELS, catalog.HARDWARE) as stamps:
+                    self._kept[key] = (stamps, content(wanted))
             self._kept.move_to_end(key)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-            return self._kept[key]
+            return self._kept[key][1]
 
 
 def check(environ: Environ) -> None:

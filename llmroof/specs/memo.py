@@ -7,7 +7,8 @@ moves from one existing file to another is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -29,6 +30,29 @@ def note(path: Path) -> None:
         seen.append(_stamp(path))
 
 
+@contextmanager
+def watched(*catalogs: Catalog) -> Iterator[list[Stamp]]:
+    """The stamps of the folders of `catalogs` and of every spec file that is read inside."""
+    found = [_stamp(folder) for catalog in catalogs for folder in catalog.folders()]
+    token = _reading.set(found)
+    try:
+        yield found
+    finally:
+        _reading.reset(token)
+
+
+def current(stamps: list[Stamp]) -> bool:
+    """True while the files are as they were."""
+    return all(_unchanged(stamp) for stamp in stamps)
+
+
+def _tell(stamps: list[Stamp]) -> None:
+    """What is being made of a value that was kept depends on the files behind it."""
+    seen = _reading.get()
+    if seen is not None:
+        seen.extend(stamps)
+
+
 def remembered(catalog: Catalog) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
     """Decorates a reader of shipped specs: ids and aliases are read once, paths every time."""
 
@@ -40,7 +64,8 @@ def remembered(catalog: Catalog) -> Callable[[Callable[[str], T]], Callable[[str
                 return read(name)
             key = (name, tuple(_stamp(folder) for folder in catalog.folders()))
             held = kept.get(key)
-            if held is not None and all(_unchanged(stamp) for stamp in held[0]):
+            if held is not None and current(held[0]):
+                _tell(held[0])
                 return held[1]
             found: list[Stamp] = []
             token = _reading.set(found)
@@ -51,6 +76,7 @@ def remembered(catalog: Catalog) -> Callable[[Callable[[str], T]], Callable[[str
             if len(kept) >= _MOST:
                 kept.clear()
             kept[key] = (found, value)
+            _tell(found)
             return value
 
         load.__doc__ = read.__doc__
