@@ -230,6 +230,11 @@ def test_an_unknown_figure_meets_no_condition(tmp_path: Path) -> None:
     assert run(file).exit_code == 1
 
 
+def test_an_unknown_figure_does_not_meet_a_negated_condition(tmp_path: Path) -> None:
+    """Without workers of their own nothing is transferred."""
+    assert run(asserting(tmp_path, "not disaggregated_transfer_s > 1 s")).exit_code == 1
+
+
 def test_an_update_does_not_hide_a_broken_assertion(file: Path) -> None:
     edit(file, "one: {batch: 4}", "one: {batch: 4, assert: not fits}")
     assert run(file, "--update").exit_code == 1

@@ -22,6 +22,8 @@ ROWS: dict[str, Any] = {
     "decode_bound": np.array(["memory", "compute", "memory", "network"]),
     "capacity_bytes": 80e9,
     "usd_per_hour": None,
+    "draft_model": np.array([None, "x", "", "x"], dtype=object),
+    "disaggregated": None,
     "mfu": np.array([0.1, 0.2, 0.3, 0.4]),
 }
 KNOWN = (*COLUMNS, "mfu")
@@ -41,7 +43,7 @@ def holds(text: str) -> list[bool]:
         ("tpot_s < 30ms and fits", [0]),
         ("tpot_s < 1 s and not fits", [2]),
         ("tpot_s > 0", [0, 1, 2]),  # unknown meets no condition
-        ("not tpot_s > 0", [3]),
+        ("not tpot_s > 0", []),  # nor does its negation
         ("batch >= 8 and batch < 512", [1, 2]),
         ("batch = 8 or batch == 64", [1, 2]),
         ("batch != 8", [0, 2, 3]),
@@ -66,6 +68,16 @@ def holds(text: str) -> list[bool]:
         ("usd_per_hour >= 5", []),
         ("1e2 < batch", [3]),
         (".5 < batch", [0, 1, 2, 3]),
+        ("not usd_per_hour < 5", []),
+        ("not not usd_per_hour < 5", []),
+        ("not (usd_per_hour < 5 and batch > 8)", [0, 1]),  # false whatever it costs
+        ("usd_per_hour < 5 or batch > 8", [2, 3]),
+        ("(usd_per_hour < 5) != true", []),
+        ("not (batch > 8) = true", [0, 1]),
+        ("draft_model != 'x'", []),
+        ("not draft_model = 'x'", []),
+        ("not disaggregated", []),
+        ("not fits", [2]),
     ],
 )
 def test_what_a_condition_keeps(text: str, rows: list[int]) -> None:

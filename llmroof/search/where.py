@@ -48,6 +48,8 @@ _ARITHMETIC: Final = {
     "*": operator.mul,
     "/": operator.truediv,
 }
+#: three-valued logic (Kleene): `and` is the least, `or` the greatest, `not` the mirror image
+_FALSE, _UNKNOWN, _TRUE = np.int8(0), np.int8(1), np.int8(2)
 _WORDS: Final = ("and", "or", "not", "true", "false")
 #: what the name of a column ends in -> what it measures
 _MEASURES: Final = (
@@ -83,7 +85,7 @@ class Condition:
     def mask(self, lookup: Lookup) -> Any:
         """True where the condition holds; unknown values (None, NaN) never meet one."""
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            return np.asarray(self._value.of(lookup), dtype=np.bool_)
+            return np.asarray(self._value.of(lookup) == _TRUE, dtype=np.bool_)
 
 
 def parse_where(
@@ -129,7 +131,7 @@ class _Parser:
             raise InputError(f"{self.name} is nested deeper than {_DEEPEST} levels")
         value = self._both()
         while self._word("or"):
-            value = self._join(value, self._both(), np.logical_or, "or")
+            value = self._join(value, self._both(), np.maximum, "or")
         self.depth -= 1
         return value
 
@@ -141,7 +143,7 @@ class _Parser:
     def _both(self) -> _Value:
         value = self._not()
         while self._word("and"):
-            value = self._join(value, self._not(), np.logical_and, "and")
+            value = self._join(value, self._not(), np.minimum, "and")
         return value
 
     def _not(self) -> _Value:
@@ -153,7 +155,7 @@ class _Parser:
             raise InputError(f"{self.name} '{_short(self.text)}': `not` needs a condition")
         if turns % 2 == 0:
             return value
-        return _Value(lambda look: np.logical_not(value.of(look)), "truth")
+        return _Value(lambda look: _TRUE - value.of(look), "truth")
 
     def _join(self, one: _Value, two: _Value, how: Any, word: str) -> _Value:
         if one.kind != "truth" or two.kind != "truth":
@@ -175,7 +177,9 @@ class _Parser:
         self._same_measure(left, right)
         compare = _COMPARE[sign]
         if left.kind == "text":
-            return _Value(lambda look: compare(_texts(left.of(look)), right.of(look)), "truth")
+            return _Value(lambda look: _same_text(compare, left.of(look), right.of(look)), "truth")
+        if left.kind == "truth":
+            return _Value(lambda look: _same_truth(compare, left.of(look), right.of(look)), "truth")
         return _Value(lambda look: _known(compare, left.of(look), right.of(look)), "truth")
 
     def _present(self, value: _Value) -> _Value:
@@ -183,7 +187,7 @@ class _Parser:
         if self.measures is None or value.column is None:
             return value
         stated = np.frompyfunc(lambda one: one is not None, 1, 1)
-        return _Value(lambda look: stated(value.of(look)), "truth")
+        return _Value(lambda look: _truth(stated(value.of(look))), "truth")
 
     def _sum(self) -> _Value:
         value = self._product()
@@ -228,7 +232,7 @@ class _Parser:
             text = token.text[1:-1]
             return _Value(lambda _: text, "text")
         if token.text in ("true", "false"):
-            truth = token.text == "true"
+            truth = _TRUE if token.text == "true" else _FALSE
             return _Value(lambda _: truth, "truth")
         return self._column(token.text)
 
@@ -242,6 +246,8 @@ class _Parser:
         if self.measures is not None:
             measure = self.measures[name]
             kind = "text" if measure is None else "number"
+        if kind == "truth":
+            return _Value(lambda look: _truth(look(name)), kind, measure, name)
         return _Value(lambda look: look(name), kind, measure, name)
 
     def _quantity(self, number: float) -> _Value:
@@ -327,14 +333,32 @@ def _numbers(value: Any) -> Any:
     return np.asarray(value, dtype=np.float64) if np.ndim(value) else float(value)
 
 
-def _texts(value: Any) -> Any:
-    return "" if value is None else value
+def _truth(value: Any) -> Any:
+    """Truth values as 2 (true), 0 (false), 1 (unknown)."""
+    number = _numbers(value)
+    return _graded(number != 0, ~np.isnan(number))
+
+
+def _graded(holds: Any, known: Any) -> Any:
+    """True or false where `known`, unknown elsewhere."""
+    return np.where(known, np.where(holds, _TRUE, _FALSE), _UNKNOWN)
 
 
 def _known(compare: Any, one: Any, two: Any) -> Any:
-    """The comparison, False where either side is unknown (NaN differs from everything)."""
+    """The comparison of numbers, unknown where either side is (NaN)."""
     one, two = _numbers(one), _numbers(two)
-    return np.logical_and(compare(one, two), ~(np.isnan(one) | np.isnan(two)))
+    return _graded(compare(one, two), ~(np.isnan(one) | np.isnan(two)))
+
+
+def _same_truth(compare: Any, one: Any, two: Any) -> Any:
+    return _graded(compare(one, two), (one != _UNKNOWN) & (two != _UNKNOWN))
+
+
+def _same_text(compare: Any, one: Any, two: Any) -> Any:
+    """The comparison of texts, unknown where either side is (None, or empty in a table)."""
+    one, two = np.asarray(one, dtype=object), np.asarray(two, dtype=object)
+    known = (one != None) & (one != "") & (two != None) & (two != "")  # noqa: E711 (of each)
+    return _graded(compare(one, two), known)
 
 
 def _short(text: str) -> str:
