@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 import llmroof
 from llmroof.cli.main import cli
 from llmroof.errors import InputError
+from llmroof.render.advise import _parts
 from llmroof.render.plots import style
 from llmroof.render.plots.gains import compose
 from llmroof.search.advise import GAINS, PAYS, Pull, advise
@@ -277,3 +278,15 @@ def test_the_chart_of_the_levers(tmp_path: Path) -> None:
     shown = [text.get_text() for text in figure.axes[3].texts]
     free = [pull for pull in pulls if not pull.in_use]
     assert f"{free[0].gains['cost']:+.0%}" == shown[0]
+
+
+def test_collectives_are_compared_by_kind_not_by_what_binds_them() -> None:
+    """All-reduces whose label flips to overhead are no saving of network time."""
+    asked = {"model": "llama-3.1-70b", "gpu": "h100", "tp": 4}
+    before, after = (llmroof.estimate(**asked, batch=many).decode for many in (32, 64))
+    found = [
+        sum(one.times.total for one in phase.operators if one.operator.compute == "network")
+        for phase in (before, after)
+    ]
+    assert [_parts(phase)["network"] for phase in (before, after)] == found
+    assert found[1] > found[0]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from llmroof.engine.estimate import Estimate
+from llmroof.engine.phases import PhaseEstimate
 from llmroof.figures import tree
 from llmroof.render.flags import command, words
 from llmroof.render.page import Item, Line, Page, grid, heading, page
@@ -168,19 +169,31 @@ def _roofs(estimate: Estimate, pull: Pull) -> str:
     """Which roof moves: the part of a phase whose time falls most, and a change of bound."""
     parts = []
     for phase in ("prefill", "decode"):
-        old, new = (getattr(one, phase).times for one in (estimate, pull.result))
+        most = str(getattr(estimate, phase).bound)
+        old, new = (_parts(getattr(one, phase)) for one in (estimate, pull.result))
         falls = {
-            name: 1 - float(getattr(new, name)) / float(getattr(old, name))
-            for name in ("compute", "memory", "network", "overhead")
-            if float(getattr(old, name)) > PAYS * float(old.total)
+            name: 1 - new[name] / time
+            for name, time in old.items()
+            if time > PAYS * sum(old.values()) and name in ("compute", "memory", "network", most)
         }
         if falls:
-            most = str(getattr(estimate, phase).bound)
             name = most if falls.get(most, 0.0) >= PAYS else max(falls, key=lambda k: falls[k])
-            if falls[name] >= PAYS:
+            if falls[name] >= PAYS or (falls.get(most, 0.0) <= -PAYS and (name := most)):
                 parts.append(f"{phase} {name} time {-falls[name]:+.0%}")
     parts += [_move(*move) for move in pull.moved(estimate)]
     return ", ".join(parts)
+
+
+def _parts(phase: PhaseEstimate) -> dict[str, float]:
+    """Seconds of the phase by roof; collectives are network time whatever binds them."""
+    found = dict.fromkeys(("compute", "memory", "network", "overhead"), 0.0)
+    for cost in phase.operators:
+        if cost.operator.compute == "network":
+            found["network"] += float(cost.times.total)
+        else:
+            for name in found:
+                found[name] += float(getattr(cost.times, name))
+    return found
 
 
 def _move(phase: str, before: str, after: str) -> str:
