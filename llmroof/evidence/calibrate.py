@@ -64,10 +64,11 @@ def _plausible(predicted: float, wanted: float, name: str) -> None:
     """Refuse a figure so far off that only a slip of the unit explains it."""
     ratio = wanted / predicted
     if ratio > _FURTHEST:
+        likely = units.show(wanted * units.parse("1 ms", "s"), "s")
         raise InputError(
             f"a measured {name.upper()} of {units.show(wanted, 's')} is {ratio:,.0f} times the "
             f"predicted {units.show(predicted, 's')}, more than a host explains ({_FURTHEST:g}): "
-            f"plain numbers are seconds, is {units.show(wanted * units.parse("1 ms", "s"), "s")} meant?"
+            f"plain numbers are seconds, is {likely} meant?"
         )
 
 
