@@ -435,3 +435,14 @@ def test_whole_numbers_beyond_64_bits_stay_themselves() -> None:
     """FLOP of long prompts pass 2^63; as int64 they came out negative."""
     assert list(_cells(np.array([6.2e19, 2.0]), 2)) == [int(6.2e19), 2]
     assert list(_cells(np.array([6.2e18, 2.0]), 2)) == [int(6.2e18), 2]
+
+
+def test_a_sweep_shares_no_devices_out_between_workers() -> None:
+    """Each point would have a best split of its own: refused, unless there is one only."""
+    apart = {"disaggregated": [True], "tp": [1], "concurrency": [64], "input_len": [4096]}
+    with pytest.raises(InputError, match="say prefill_workers and decode_workers"):
+        rows({**apart, "num_gpus": [8]})
+    for counts in ({"num_gpus": [2]}, {"prefill_workers": [5], "decode_workers": [3]}):
+        [row] = rows({**apart, **counts})
+        alone = llmroof.estimate(**{name: one[0] for name, one in {**apart, **counts}.items()})
+        assert row["ttft_s"] == alone.serving.ttft
