@@ -56,10 +56,7 @@ def _draft(estimate: Estimate) -> str | None:
 
 def _rate(estimate: Estimate) -> Any:
     """The arrival rate asked for: a Poisson stream is the only load that has one."""
-    load, steady = estimate.load, estimate.steady
-    if load is None or steady is None or load.kind != "poisson":
-        return None
-    return steady.requests_per_s
+    return estimate.serving.arrivals_per_s
 
 
 def _closed(estimate: Estimate) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -72,3 +73,46 @@ def test_axes_of_a_file_take_dashes(tmp_path: Path) -> None:
 def test_the_sum_beyond_the_context_is_the_one_asked() -> None:
     with pytest.raises(InputError, match=r"input_len [+] output_len = 201024 tokens"):
         llmroof.estimate(gpu="h100", model="llama-3.1-8b", output_len=200_000)
+
+
+RATES = ("sweep", "-g", "h100", "-m", "llama-3.1-8b", "-r", "1,10,500")
+
+
+def test_a_range_keeps_the_rates_asked_and_marks_those_beyond() -> None:
+    found = llmroof.estimate(
+        gpu="h100", model="llama-3.1-8b", request_rate=np.array([1.0, 10.0, 500.0])
+    )
+    assert np.array_equal(found.fits, [True, True, False])
+    assert found.serving.requests_per_s[2] < 500
+    frame = llmroof.sweep(gpu="h100", model="llama-3.1-8b", request_rate=[1, 10, 500])
+    for rows in (frame, found.to_frame()):
+        assert list(rows["request_rate"]) == [1, 10, 500]
+        assert list(rows["fits"]) == [True, True, False]
+
+
+def test_disaggregated_rates_are_marked_too() -> None:
+    found = llmroof.estimate(
+        gpu="h100", model="llama-3.1-8b", tp=1, disaggregated=True, request_rate=[1.0, 5000.0]
+    )
+    assert np.array_equal(found.fits, [True, False])
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("--top", "1", "--by", "usd_per_million_output_tokens"),
+        ("--pareto", "tpot_s,output_tokens_per_s_per_gpu"),
+    ],
+)
+def test_a_rate_beyond_is_never_chosen(choice: tuple[str, ...]) -> None:
+    code, said = run(*RATES, *choice, "--format", "csv", "--columns", "request_rate")
+    assert code == 0
+    assert "10" in said.split()
+    assert "500" not in said.split()
+    assert "3 points, 2 sustained" in run(*RATES, *choice)[1]
+
+
+def test_the_page_of_a_range_says_what_is_beyond() -> None:
+    code, said = run("estimate", "-g", "h100", "-m", "llama-3.1-8b", "-r", "1,500")
+    assert code == 0
+    assert "rates beyond what can be finished do not fit" in " ".join(said.split())

@@ -37,7 +37,8 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
 
     `rate` is the arrival rate of a "poisson" load in requests per second; otherwise
     `load.concurrency` requests are in flight. Raises Overloaded when a single question
-    asks for more than the deployment can sustain; in arrays such points are at capacity.
+    asks for more than the deployment can sustain; in arrays such points do not fit
+    (`fits` is False), and their figures are those at capacity.
     """
     if deployment.workers is not None:
         return _disaggregated(deployment, load, rate)
@@ -56,13 +57,14 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
     prefill, decode = _phases(deployment, steady, costs)
     plain = served(load, steady, deployment.num_gpus)
     serving = with_ranges(plain, deployment, open_loop=load.kind == "poisson")
+    serving = replace(serving, arrivals_per_s=rate)
     share = serving.requests_per_s / deployment.run.plan.dp * steady.marginal
     return Estimate(
         deployment,
         work,
         prefill,
         decode,
-        _memory(deployment, work, steady),
+        _sustained(_memory(deployment, work, steady), steady, rate),
         serving,
         price(
             deployment,
@@ -90,13 +92,13 @@ def _disaggregated(deployment: Deployment, load: Load, rate: Number | None) -> E
     )
     decode, _ = decode_phase(one, each)
     memory = both_sides(deployment, _memory(one, each, steady), split)
-    serving = served(load, steady, deployment.num_gpus)
+    serving = replace(served(load, steady, deployment.num_gpus), arrivals_per_s=rate)
     return Estimate(
         deployment,
         work,
         prefill,
         of_all(decode, deployment.workers.decode),
-        replace(memory, max_batch=steady.slots),
+        _sustained(replace(memory, max_batch=steady.slots), steady, rate),
         serving,
         price(
             deployment,
@@ -129,6 +131,13 @@ def _memory(deployment: Deployment, work: Workload, steady: Steady) -> MemoryEst
     """Memory with the running sequences; what fits is what the engine's KV pool holds."""
     found = memory_of(deployment, work)
     return replace(found, fits=steady.slots >= 1, max_batch=steady.slots)
+
+
+def _sustained(memory: MemoryEstimate, steady: Steady, rate: Number | None) -> MemoryEstimate:
+    """The same, a rate that cannot be finished being no fit."""
+    if rate is None:
+        return memory
+    return replace(memory, fits=memory.fits & (np.asarray(rate) <= steady.requests_per_s))
 
 
 def served(load: Load, steady: Steady, devices: int) -> ServingEstimate:

@@ -30,6 +30,8 @@ class ServingEstimate:
     ttft_range: Span | None = None
     tpot_range: Span | None = None
     range_class: Class | None = None
+    #: requests that arrive per second, of an open load; more than are finished is no fit
+    arrivals_per_s: Number | None = None
 
 
 def serve_static(

@@ -32,8 +32,6 @@ Asked: TypeAlias = Mapping[str, Any]
 _LEVERS_SHOWN: Final = 3
 _COLUMN_NAMES: Final = {"concurrency": "in flight", "request_rate": "req/s"}
 _USUAL_WIDTH: Final = 80
-#: two rates that differ by less are the same
-_ROUNDING: Final = 1e-6
 
 
 def estimate_page(estimate: Estimate, asked: Asked = NOTHING) -> Page:
@@ -317,7 +315,7 @@ def sweep_page(estimate: Estimate, asked: Asked) -> Page:
     header = (*first, "tok/s", "USD/M out", "decode", "fits")
     body = [_sweep_row(row, at_once) for row in rows(estimate)]
     said = [line["text"] for line in basis(estimate, asked) if line["source"] is None]
-    notes = [Line(f"- {text}", hang=2) for text in (*said, *_beyond(estimate, asked))]
+    notes = [Line(f"- {text}", hang=2) for text in (*said, *_beyond(estimate))]
     table = grid(header, body, ">" * len(header))
     if not fits(table, _USUAL_WIDTH):
         table = table._replace(gap=1)
@@ -331,14 +329,15 @@ def _at_once(estimate: Estimate) -> str:
     return "request_rate" if estimate.load.kind == "poisson" else "concurrency"
 
 
-def _beyond(estimate: Estimate, asked: Asked) -> list[str]:
+def _beyond(estimate: Estimate) -> list[str]:
     """A remark where more requests were asked for than can be finished."""
-    wanted = asked.get("request_rate")
-    if wanted is None or estimate.steady is None:
+    wanted = estimate.serving.arrivals_per_s
+    if wanted is None or np.all(np.asarray(wanted) <= estimate.serving.requests_per_s):
         return []
-    if np.max(wanted) <= np.max(estimate.steady.requests_per_s) * (1 + _ROUNDING):
-        return []
-    return ["rates beyond what can be finished are shown at the largest sustainable rate"]
+    return [
+        "rates beyond what can be finished do not fit: their figures are those at the "
+        "largest sustainable rate"
+    ]
 
 
 def _sweep_row(row: dict[str, Any], at_once: str) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def sweep_page(axes: Axes, choice: Choice, tally: Tally, rows: list[Tree]) -> Pa
     items: list[Item] = [
         heading(_title(axes, choice)),
         Line(
-            f"{tally.total - tally.start:,} points, {tally.fit:,} fit"
+            f"{tally.total - tally.start:,} points, {tally.fit:,} {_fitting(axes)}"
             + (f", {tally.skipped:,} skipped" if tally.skipped else "")
         ),
         Line(""),
@@ -73,6 +73,11 @@ def sweep_page(axes: Axes, choice: Choice, tally: Tally, rows: list[Tree]) -> Pa
         items.append(Line(f"  ... {len(rows) - len(shown):,} more; -o FILE writes all of them"))
     chart = _chart(choice, rows)
     return page([*items, *chart, *_reasons(tally)])
+
+
+def _fitting(axes: Axes) -> str:
+    """What a point does that may be chosen: it fits, and a stream of requests is sustained."""
+    return "sustained" if "request_rate" in axes.numbers else "fit"
 
 
 def _title(axes: Axes, choice: Choice) -> str:
