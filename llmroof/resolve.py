@@ -97,14 +97,10 @@ def deploy(
     chosen = _with_activations(chosen.with_parts(weights, None, kv_cache_dtype), activations)
     require_support(hardware, chosen, {tensor.role for tensor, _ in loaded.tensors()})
     rules = _rules(engine, gpu_memory_utilization, max_num_batched_tokens, max_num_seqs)
-    if rules.short_sums:
-        hardware = _short_sums(hardware)
-    if _widens(rules, chosen, hardware) and activations is None:
-        chosen = replace(chosen, activations=number_format(rules.mxfp4))
-        notes = (*notes, f"activations of the experts in {rules.mxfp4}, as {engine} runs them here")
-    if kv_cache_dtype is None and rules.kv_cache and chosen.activations.quantized:
-        chosen = chosen.with_parts(kv_cache=rules.kv_cache)
-        notes = (*notes, f"KV cache in {rules.kv_cache}, as {engine} keeps it for these weights")
+    hardware = as_run(hardware, rules)
+    named = (activations is not None, kv_cache_dtype is not None)
+    chosen, own = engine_formats(chosen, rules, hardware, *named)
+    notes = (*notes, *(f"{what}, as {engine} {does}" for what, does in own))
     _one_of("attention", attention, ATTENTION)
     _one_of("fusion", fusion, FUSION)
     _one_of("all_reduce", all_reduce, (AUTO, *ALL_REDUCE))
@@ -164,6 +160,29 @@ def _with_activations(precision: Precision, name: str | None) -> Precision:
     if not wanted.quantized and wanted != precision.base:
         precision = precision.on_base(wanted.id)
     return precision.with_parts(activations=wanted.id)
+
+
+def as_run(hardware: Hardware, rules: EngineRules) -> Hardware:
+    """The device as an engine's kernels use it."""
+    return _short_sums(hardware) if rules.short_sums else hardware
+
+
+def engine_formats(
+    chosen: Precision,
+    rules: EngineRules,
+    hardware: Hardware,
+    activations_named: bool,
+    kv_cache_named: bool,
+) -> tuple[Precision, list[tuple[str, str]]]:
+    """`chosen` with the engine's own formats where none is named: (what, what it does)."""
+    own = []
+    if _widens(rules, chosen, hardware) and not activations_named:
+        chosen = replace(chosen, activations=number_format(rules.mxfp4))
+        own.append((f"activations of the experts in {rules.mxfp4}", "runs them here"))
+    if rules.kv_cache and chosen.activations.quantized and not kv_cache_named:
+        chosen = chosen.with_parts(kv_cache=rules.kv_cache)
+        own.append((f"KV cache in {rules.kv_cache}", "keeps it for these weights"))
+    return chosen, own
 
 
 def _short_sums(hardware: Hardware) -> Hardware:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.api import check_context, resolve_precision, smallest_plan
+from llmroof.calibration.load import load_calibration, with_fitted
 from llmroof.engine.deployment import Deployment, Workers, Workload
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as run_static
@@ -21,13 +22,14 @@ from llmroof.engine.plans import check_plan
 from llmroof.engine.roofline import require_support
 from llmroof.engine.transfer import link_between
 from llmroof.operators import Plan
-from llmroof.resolve import speculate
+from llmroof.resolve import as_run, engine_formats, speculate
 from llmroof.specs.hardware import Hardware
 from llmroof.specs.precision import Precision
 
 #: keywords of `llmroof.estimate` and their new values; `gpu` is a loaded Hardware
 Change = Mapping[str, Any]
 
+_FORMATS: Final = ("precision", "weights", "activations", "kv_cache_dtype")
 _DEGREES: Final = ("tp", "pp", "dp", "ep")
 _LENGTHS: Final = ("input_len", "output_len", "prefix_hit_rate")
 _RUN: Final = ("attention", "fusion", "kv_cache", "routing_skew", "all_reduce")
@@ -76,7 +78,8 @@ def _deployment(estimate: Estimate, change: Change) -> Deployment:
         deployment = on_hardware(deployment, change["gpu"])
     model, execution = deployment.model, deployment.run
     precision = _precision(deployment, change)
-    require_support(deployment.hardware, precision)
+    roles = {tensor.role for tensor, _ in model.tensors()}
+    require_support(deployment.hardware, precision, roles)
     degrees = {name: change[name] for name in _DEGREES if name in change}
     plan = Plan() if "num_gpus" in change else replace(execution.plan, **degrees)
     check_plan(model, plan)
@@ -110,27 +113,37 @@ def _workers(deployment: Deployment, change: Change, plan: Plan) -> Workers | No
 
 
 def on_hardware(deployment: Deployment, hardware: Hardware) -> Deployment:
-    """The same on other devices, at their listed price and their own power."""
-    price = hardware.price
+    """The same on other devices: their listed price, own power and own fitted coefficients."""
+    price, calibration = hardware.price, deployment.calibration
+    if calibration is not None and hardware.fitted != deployment.hardware.fitted:
+        calibration = with_fitted(load_calibration(), hardware.fitted)
     return replace(
         deployment,
-        hardware=hardware,
+        hardware=as_run(hardware, deployment.rules),
+        calibration=calibration,
         usd_per_gpu_hour=None if price is None else price.usd_per_hour,
         watts=None,
     )
 
 
 def _precision(deployment: Deployment, change: Change) -> Precision:
-    """The formats under `change`; a KV cache format chosen apart stays chosen."""
-    now = deployment.run.precision
+    """The formats under `change`; a KV cache format chosen apart stays chosen.
+
+    Where none was, it is the engine's own choice for these weights, as in a new question.
+    """
+    now, rules = deployment.run.precision, deployment.rules
+    if not any(change.get(name) for name in _FORMATS):
+        return now
+    engines = rules.kv_cache and now.activations.quantized and now.kv_cache.id == rules.kv_cache
+    apart = bool(now.kv_cache != now.base and not engines)
     chosen = now
     if change.get("precision") is not None:
         chosen, _ = resolve_precision(deployment.model, deployment.hardware, change["precision"])
-        if now.kv_cache != now.base:
+        if apart:
             chosen = replace(chosen, kv_cache=now.kv_cache)
-    return chosen.with_parts(
-        change.get("weights"), change.get("activations"), change.get("kv_cache_dtype")
-    )
+    chosen = chosen.with_parts(*(change.get(name) for name in _FORMATS[1:]))
+    named = (change.get("activations") is not None, apart or bool(change.get("kv_cache_dtype")))
+    return engine_formats(chosen, rules, deployment.hardware, *named)[0]
 
 
 def _speculation(deployment: Deployment, change: Change) -> Any:
