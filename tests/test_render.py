@@ -261,3 +261,17 @@ def test_devices_that_were_not_timed_are_told() -> None:
         words = " ".join(text.split())
         assert (f"not measured on {hardware.name}" in words) == (hardware.id not in devices)
         assert "efficiencies measured on" in words or "efficiencies carried over from" in words
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--num-gpus", "4"], ["--num-gpus", "8", "--disaggregated", "-c", "64", "--tp", "4"]],
+)
+def test_a_lever_of_more_gpus_can_be_asked(options: list[str]) -> None:
+    """Where the number of GPUs was asked, twice the tensor parallel degree names the new one."""
+    asked = ["estimate", "-m", "llama-3.1-70b", "-g", "h100", "-p", "fp8", *options]
+    text = " ".join(CliRunner().invoke(cli, asked).output.split())
+    found = re.search(r"--num-gpus (\d+) --tp (\d+) \(TPOT", text)
+    assert found is not None
+    again = [*asked, "--num-gpus", found[1], "--tp", found[2]]
+    assert CliRunner().invoke(cli, again).exit_code == 0

@@ -25,7 +25,7 @@ from llmroof.render.record import shape
 from llmroof.render.split import split_sentences, workers_words
 from llmroof.render.why import phase_sentence, ridge_sentence
 from llmroof.search.again import at_limit
-from llmroof.search.levers import levers, more_at_once, ways_out
+from llmroof.search.levers import Lever, levers, more_at_once, ways_out
 
 #: the options of the question as they were given
 Asked: TypeAlias = Mapping[str, Any]
@@ -219,7 +219,7 @@ def percent(share: float) -> str:
 def moves(estimate: Estimate) -> list[Item]:
     """The levers with the largest effect, each run."""
     found = [
-        f"{words(lever.change)} ({_change('TPOT', lever.result, estimate, 'tpot')}, "
+        f"{_flags(lever, estimate)} ({_change('TPOT', lever.result, estimate, 'tpot')}, "
         f"{_change('TTFT', lever.result, estimate, 'ttft')})"
         for lever in (levers(estimate) if decodes(estimate) else [])[:_LEVERS_SHOWN]
     ]
@@ -232,6 +232,13 @@ def moves(estimate: Estimate) -> list[Item]:
             f"{_change(latency[0], doubled.result, estimate, latency[1])})"
         )
     return [Line(f"What would move it: {'; '.join(found)}.")] if found else []
+
+
+def _flags(lever: Lever, estimate: Estimate) -> str:
+    """The options of a lever; one that takes more GPUs says so where their number was asked."""
+    counted = "tp" in lever.change and "num_gpus" not in estimate.defaults
+    gpus = f"--num-gpus {int(np.max(lever.result.deployment.num_gpus))} " if counted else ""
+    return gpus + words(lever.change)
 
 
 def _change(name: str, new: Estimate, old: Estimate, field: str) -> str:
