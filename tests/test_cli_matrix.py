@@ -68,7 +68,7 @@ VALID = {
     "attention": "flash",
     "fusion": "fused",
     "specs": str(ROOT),
-    "calibrate_with": "tpot=10ms",
+    "calibrate_with": "tpot=1ms",
     "transfer_bandwidth": "50 GB/s",
     "tp": "1",
     "ep": "1",
