@@ -31,6 +31,14 @@ def test_skew_touches_fewer_and_more_tokens_touch_more() -> None:
     assert np.all(skewed <= 128)
 
 
+@pytest.mark.parametrize("skew", [0.0, 1.0])
+def test_a_grid_of_tokens_equals_its_points_to_the_last_bit(skew: float) -> None:
+    """A processor with wide vectors raises arrays to a power by another routine than numbers."""
+    counts = np.arange(1.0, 600.0) / 3.0
+    grid = distinct_experts(256, 8, counts, skew)
+    assert [distinct_experts(256, 8, float(one), skew) for one in counts] == grid.tolist()
+
+
 def test_skew_is_an_option_that_saves_bytes_not_flop() -> None:
     question = {"model": "mixtral-8x7b", "gpu": "h100", "num_gpus": 2, "batch": 4}
     even, skewed = (llmroof.estimate(**question, routing_skew=skew) for skew in (0.0, 1.0))

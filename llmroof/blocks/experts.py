@@ -26,6 +26,7 @@ from llmroof.operators import (
     Step,
     elementwise,
     matmul,
+    power,
     tokens,
 )
 from llmroof.operators.collective import all_gather, all_reduce, all_to_all
@@ -41,14 +42,14 @@ def distinct_experts(
     expert is picked twice) falls to the others.
     """
     if not skew:
-        return experts * (1 - (1 - top_k / experts) ** step_tokens)
+        return experts * (1 - power(1 - top_k / experts, step_tokens))
     rank = np.arange(1.0, experts + 1.0)
     share = rank**-skew
     left = np.cumsum(share[::-1])[::-1]  # of this expert and all less popular ones
     scale = (top_k - rank + 1) / left  # if every more popular one is picked for sure
     sure = int(np.argmax(scale * share <= 1.0))
     chosen = np.where(rank <= sure, 1.0, np.minimum(scale[sure] * share, 1.0))
-    missed = (1 - chosen) ** np.asarray(step_tokens, float)[..., None]
+    missed = power(1 - chosen, np.asarray(step_tokens, float)[..., None])
     return np.sum(1 - missed, axis=-1)
 
 

@@ -2,7 +2,8 @@
 
 from llmroof.operators.execution import Execution, Plan
 from llmroof.operators.linear import Linear, matmul
-from llmroof.operators.operator import Number, Operator, elementwise, repeated
+from llmroof.operators.numbers import Number, power
+from llmroof.operators.operator import Operator, elementwise, repeated
 from llmroof.operators.step import Step, sequences, tokens
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Step",
     "elementwise",
     "matmul",
+    "power",
     "repeated",
     "sequences",
     "tokens",

@@ -8,7 +8,8 @@ size and world in `shape`. Source: Thakur et al. 2005, sections 3-4; NCCL tests,
 
 from __future__ import annotations
 
-from llmroof.operators.operator import Number, Operator
+from llmroof.operators.numbers import Number
+from llmroof.operators.operator import Operator
 
 
 def all_reduce(name: str, message: Number, world: int) -> tuple[Operator, ...]:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmroof.operators.execution import Execution
-from llmroof.operators.operator import Number, Operator
+from llmroof.operators.numbers import Number
+from llmroof.operators.operator import Operator
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from llmroof.operators.execution import Execution
-
-Number = Any  # float | numpy.ndarray of float64: formulas broadcast over both
+from llmroof.operators.numbers import Number
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-Number = Any  # float | numpy.ndarray of float64: formulas broadcast over both
+from llmroof.operators.numbers import Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,13 @@ class Step:
     new_tokens: Number
     past_tokens: Number = 0.0
     logits: Number = 1.0
+
+    def __post_init__(self) -> None:
+        """A single number of numpy's becomes a plain one: the same value, a third of the time."""
+        for name in ("batch", "new_tokens", "past_tokens", "logits"):
+            value = getattr(self, name)
+            if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+                object.__setattr__(self, name, value.item())
 
     @property
     def context(self) -> Number:
