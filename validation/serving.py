@@ -67,7 +67,7 @@ KEYS = {
 SOFTNESS, PULL = 0.1, 0.5
 NO_LAUNCH = 1e-9
 CALIBRATION = Path(__file__).resolve().parents[1] / "llmroof" / "calibration"
-COSTS = ("decode", "prefill", "marginal")
+COSTS = ("decode", "prefill", "marginal", "alone")
 
 
 def pieces(rows: pd.DataFrame) -> pd.DataFrame:
@@ -106,6 +106,7 @@ def pieces(rows: pd.DataFrame) -> pd.DataFrame:
             rules = replace(deployment.rules, launch_scale=scales[0], eager_scale=scales[1])
             costs = step_costs(replace(deployment, rules=rules), load, running)
             table |= {f"{column} {name}": getattr(costs, name) for name in COSTS}
+            table["span"] = costs.span
         found.append(pd.DataFrame(table, index=group.index))
     joined = rows.join(pd.concat(found), how="inner")
     for name in COSTS:
@@ -131,7 +132,7 @@ def predict(rows: pd.DataFrame, rules: EngineRules) -> tuple[np.ndarray, np.ndar
         kind="burst",
         random=rows.random.to_numpy() > 0,
     )
-    costs = StepCosts(*(cost(name) for name in COSTS))
+    costs = StepCosts(*(cost(name) for name in COSTS), rows.span.to_numpy())
     steady = steady_state(costs, load, rules, rows.slots.to_numpy(), rows.ranks.to_numpy())
     return steady.ttft, steady.tpot
 

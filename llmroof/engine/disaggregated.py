@@ -40,7 +40,7 @@ from llmroof.engine.transfer import (
     workers_of,
 )
 from llmroof.errors import Overloaded
-from llmroof.operators import Number, Step
+from llmroof.operators import Number, Step, power
 
 #: points of the decode workers' curve, and halvings that find the throughput on it
 _POINTS: Final = 64
@@ -320,7 +320,7 @@ def _queue(sides: _Sides, done: Number, load: Load, rate: Number | None) -> Numb
     queues behind itself once per request slot.
     """
     busy = np.minimum(done / sides.rates[0], 1.0 - _ROUNDING)
-    crowd = busy ** (np.sqrt(2.0 * (sides.ranks + 1.0)) - 1.0)
+    crowd = power(busy, np.sqrt(2.0 * (sides.ranks + 1.0)) - 1.0)
     wait = sides.own * crowd / (2.0 * sides.ranks * (1.0 - busy))
     if rate is not None:
         return wait

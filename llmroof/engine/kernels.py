@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from llmroof.operators import Step
+from llmroof.operators import Step, power
+from llmroof.operators.numbers import TINY
 
 Number = float | npt.NDArray[np.float64]
 Coefficients = Mapping[str, Number]
@@ -32,8 +33,6 @@ REFERENCE_RATE: Final = 1e13
 MMA_ROWS: Final = 16.0
 """Query rows that one tensor instruction takes together (the smallest MMA tile)."""
 
-TINY: Final = 1e-30
-"""Guards a ratio of two times that are both zero, s."""
 TILES: Final = (
     (128, 256, 0),
     (128, 128, 1),
@@ -43,6 +42,9 @@ TILES: Final = (
     (16, 64, 5),
 )
 """Tiles that a library chooses from: rows, columns, and halvings since the first."""
+SIDE_BY_SIDE: Final = 1 << 9
+"""Points up to which kernels, or tiles of one, are worked out in one call: a call then costs more
+than its arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,14 @@ class Silicon:
     power: Number
 
 
-def power(base: Number, exponent: Number) -> Number:
-    """base^exponent for a base above zero: the same bits for a number and in an array."""
-    raised: Number = np.exp2(exponent * np.log2(base))
-    return raised
+def few(value: Number) -> bool:
+    """True for so few points that several kernels are best worked out side by side.
+
+    Arrays of another kind than numpy's own (a recording of the formulas) stay apart.
+    """
+    return not isinstance(value, np.ndarray) or (
+        type(value) is np.ndarray and value.size <= SIDE_BY_SIDE
+    )
 
 
 def norm(p: Number, *parts: Number) -> Number:
@@ -77,7 +83,7 @@ def _norm(p: Number, one: Number, other: Number) -> Number:
     """largest·(1 + (smallest/largest)^p)^(1/p): what the largest adds to itself is 1."""
     largest = np.maximum(one, other)
     ratio = np.minimum(one, other) / np.maximum(largest, TINY)
-    time: Number = largest * power(1.0 + power(np.maximum(ratio, TINY), p), 1.0 / p)
+    time: Number = largest * power(1.0 + power(ratio, p), 1.0 / p)
     return time
 
 
@@ -132,7 +138,8 @@ def whole(parts: Number, steady: bool = False) -> Number:
 def waves(blocks: Number, silicon: Silicon, c: Coefficients, steady: bool = False) -> Number:
     """Rounds of thread blocks, partly quantised: `wave` = 1 is whole waves, 0 is none."""
     ideal = blocks / silicon.processors
-    return ideal * power(whole(ideal, steady) / ideal, c["wave"])
+    rounds: Number = ideal * power(whole(ideal, steady) / ideal, c["wave"])
+    return rounds
 
 
 def rotated(copies: Number | None, each: Number, once: Number, silicon: Silicon) -> Number:
@@ -201,16 +208,21 @@ def _tiled(
     elements at its own efficiency, and large products take the first.
     """
 
-    def tiling(rows: int, columns: int, halvings: int) -> Number:
+    def tiling(rows: Number, columns: Number, slower: Number) -> Number:
         blocks = batch * whole(m / rows, steady) * np.ceil(n / columns)
-        return waves(blocks, silicon, c, steady) * (
-            depth * (rows * columns) / c["small_tile"] ** halvings
-        )
+        return waves(blocks, silicon, c, steady) * (depth * (rows * columns) / slower)
 
-    best = tiling(*TILES[0])
-    if np.any(m * (batch * n * depth / silicon.processors / c["small_tile"]) < best):
-        for tile in TILES[1:]:
-            best = np.minimum(best, tiling(*tile))
+    first, *smaller = [(rows, columns, c["small_tile"] ** h) for rows, columns, h in TILES]
+    best: Number = tiling(*first)
+    if not np.any(m * (batch * n * depth / silicon.processors / c["small_tile"]) < best):
+        return best
+    if few(best) and np.ndim(c["small_tile"]) == 0:
+        axis = (-1, *(1,) * np.ndim(best))
+        found = tiling(*(column.reshape(axis) for column in np.array(smaller).T))
+        best = np.minimum(best, np.min(found, axis=0))
+        return best
+    for tile in smaller:
+        best = np.minimum(best, tiling(*tile))
     return best
 
 

@@ -4,9 +4,11 @@ One cycle of a server holds the decode steps of one request's answer and, in bet
 the prefill of every other request that runs. Each request meets each other one's
 prefill once: while it queues (in its TTFT) or while it decodes (in its TPOT). With
   D  step of `running` decode tokens,
-  P  pass over one chunk of a prompt,  M  both in one step,  k  chunks of a prompt,
-  q  what a prefill costs the others: k·(M − D) where steps are mixed, k·P where
-     prefill goes first,
+  P  pass over one chunk of a prompt,  k  chunks of a prompt,  M  a step with chunks in it,
+  n  prompts whose chunks a mixed step holds: 1, or all that arrive while it runs, as far
+     as the token budget goes,
+  q  what a prefill costs the others: k·(M − D)/n where steps are mixed, k·P where
+     prefill goes first, or where every step is full of chunks already,
   β  the share of the others' prefill that a request meets in the queue,
   c  prompts met besides where requests of equal length end, and queue again, in clumps,
 the figures are
@@ -148,7 +150,10 @@ def steady_state(
     running = np.maximum(np.minimum(wanted, slots), 1.0)
     others = running - 1.0
     share = queue_share(load, rules)
-    tpot = costs.decode + (1.0 - share) * others * costs.marginal / load.output_len
+    met = (1.0 - share) * others
+    mixed = np.minimum(met, load.output_len / costs.span)
+    beyond = (met - mixed) * np.maximum(costs.alone, costs.marginal)
+    tpot = costs.decode + (mixed * costs.marginal + beyond) / load.output_len
     ranks = wanted * dp / load.concurrency
     rate = running / (load.output_len * tpot + costs.prefill)
     waiting = np.maximum(wanted - running, 0.0)
@@ -194,12 +199,16 @@ class Turn:
 class StepCosts:
     """Seconds: a decode step, a request's own prefill, and what that costs the others.
 
-    `turns` are the passes of a prompt and of the decode steps.
+    A prompt costs them `marginal` as long as its chunks find room in decode steps, in which
+    each sequence gains `span` tokens; beyond that as much as `alone`, in passes of its
+    own. `turns` are the passes of a prompt and of the decode steps.
     """
 
     decode: Number
     prefill: Number
     marginal: Number
+    alone: Number
+    span: Number
     turns: tuple[Turn, ...] = ()
 
 
@@ -221,18 +230,28 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     chunk, chunks = prefill_pass(replace(work, batch=1.0), run.plan)
     decode = Turn(tokens, pass_of(deployment, (tokens,)), turns)
     prompt = Turn(chunk, pass_of(deployment, (chunk,), prompts=True), chunks)
-    each = prompt.cost.time
-    if rules.mixes_prefill:
-        each = pass_of(deployment, (tokens, chunk), prompts=True).time - decode.cost.time
     # in a pipeline the others wait until the slowest stage is through, not for a whole pass
-    marginal = chunks.in_a_row * each * prompt.cost.slowest
+    marginal = alone = chunks.in_a_row * prompt.cost.time * prompt.cost.slowest
+    guess = deployment.speculation
+    span = chunks.in_a_row * (1.0 if guess is None else guess.tokens_per_step)
+    if rules.mixes_prefill:
+        room = np.maximum(np.floor(rules.chunk_tokens / chunk.new_tokens), 1.0)
+        met = (1.0 - queue_share(load, rules)) * (running - 1.0)
+        several = np.clip(met * span / load.output_len, 1.0, room)
+        mixed = (tokens, replace(chunk, batch=chunk.batch * several))
+        each = pass_of(deployment, mixed, prompts=True).time - decode.cost.time
+        marginal = chunks.in_a_row * each * prompt.cost.slowest / several
+        span = span / room
     drafts = draft_prompt(deployment, chunk, chunks)
     if drafts is not None:
-        marginal = marginal + chunks.in_a_row * drafts.cost.time * drafts.cost.slowest
+        more = chunks.in_a_row * drafts.cost.time * drafts.cost.slowest
+        marginal, alone = marginal + more, alone + more
     return StepCosts(
         per_token(deployment, tokens, decode.time),
         prompt.time if drafts is None else prompt.time + drafts.time,
         marginal,
+        alone,
+        span,
         (prompt, decode),
     )
 

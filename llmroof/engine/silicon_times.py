@@ -8,7 +8,7 @@ fitted formula predicts served models no better, latent attention worse (docs/va
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -81,22 +81,27 @@ def kernel_times(
 ) -> dict[int, Times]:
     """Times over all runs, never below their floors, of the operators that have a formula.
 
-    By place among `operators`. Matrix products of one kind are timed side by side, in one
-    call where their sizes are plain numbers: a call costs more than its arithmetic.
+    By place among `operators`. Kernels of one family are timed side by side, in one call
+    where there are few points: a call costs more than its arithmetic.
     """
     if not graph.covers(hardware.architecture):
         return {}
-    own = {at: family(operator, graph, hardware) for at, operator in enumerate(operators)}
-    alike: dict[tuple[str, int], list[int]] = {}
-    ones: dict[int, Number] = {}
+    own = {
+        at: found
+        for at, operator in enumerate(operators)
+        if (found := family(operator, graph, hardware)) is not None
+    }
+    alike: dict[tuple[str, str, object], list[int]] = {}
+    given = {at: _given(operators[at]) for at in own}
     for at, found in own.items():
-        if found is not None and found.name == "MoE":
-            ones[at] = _experts(operators[at], graph, hardware, rate)
-        elif found is not None:
-            plain = np.ndim(operators[at].shape["m"]) == 0
-            alike.setdefault((operators[at].compute, -1 if plain else at), []).append(at)
-    for places in alike.values():
-        times = _products([operators[at] for at in places], graph, hardware, rate)
+        numbers = given[at].values()
+        together = all(map(kernels.few, numbers))
+        group = (found.name, operators[at].compute, _shape(numbers) if together else at)
+        alike.setdefault(group, []).append(at)
+    ones: dict[int, Number] = {}
+    for (name, compute, _), places in alike.items():
+        fit, seen = graph.families[name], silicon(hardware, compute, rate)
+        times = _seconds(name, fit, seen, _GEMM[compute][1], [given[at] for at in places])
         ones |= zip(places, times, strict=True)
     return {
         at: _times(
@@ -107,54 +112,71 @@ def kernel_times(
             found.launch * launch_scale,
         )
         for at, found in own.items()
-        if found is not None
     }
 
 
-def _products(
-    operators: Sequence[Operator], graph: GraphKernels, hardware: Hardware, rate: float
-) -> Sequence[Number]:
-    """Seconds of a run of each matrix product; formats below 16 bits quantize their input first.
-
-    One of any size, or several of plain sizes [products].
-    """
-    name, activation = _GEMM[operators[0].compute]
-    fit, seen = graph.families[name], silicon(hardware, operators[0].compute, rate)
-    shapes = [(one.shape["m"], one.shape["n"], one.shape["k"]) for one in operators]
-    weights = [one.weight_bytes / (n * k) for one, (_, n, k) in zip(operators, shapes, strict=True)]
-    if len(operators) > 1:
-        m, n, k = np.array(shapes, dtype=np.float64).T
-        weight: Number = np.array(weights, dtype=np.float64)
-    else:
-        (m, n, k), weight = shapes[0], weights[0]
-    one = kernels.gemm(seen, fit, m=m, n=n, k=k, weight=weight, activation=activation, steady=True)
-    if "quantize" in fit:
-        one = one + kernels.quantize(seen, fit, m=m, k=k)
-    return [*np.asarray(one)] if len(operators) > 1 else [one]
-
-
-def _experts(operator: Operator, graph: GraphKernels, hardware: Hardware, rate: float) -> Number:
-    """Seconds of a run of one of the two grouped products of a fused kernel.
-
-    Each has half of what the kernel moves around.
-    """
-    fit, shape = graph.families["MoE"], operator.shape
+def _given(operator: Operator) -> dict[str, Number]:
+    """What the formula of an operator's kernel takes, but for the device."""
+    shape = operator.shape
+    if operator.kind != "moe":
+        m, n, k = shape["m"], shape["n"], shape["k"]
+        return {"m": m, "n": n, "k": k, "weight": operator.weight_bytes / (n * k)}
     inter = shape["inter"] / shape["tp"]
-    matrices = operator.flop / (2.0 * shape["rows"] * shape["hidden"] * inter)
-    weight = operator.weight_bytes / (shape["touched"] * matrices * shape["hidden"] * inter)
-    halved = {**fit, "permute": fit["permute"] / 2, "local": fit["local"] / 2}
-    return kernels.moe(
-        silicon(hardware, operator.compute, rate),
-        halved,
-        rows=shape["tokens"] * shape["top_k"],
-        local_rows=shape["rows"],
-        experts=shape["touched"],
-        hidden=shape["hidden"],
-        inter=inter,
-        matrices=matrices,
-        weight=weight,
-        activation=_GEMM[operator.compute][1],
-    )
+    each = shape["hidden"] * inter
+    matrices = operator.flop / (2.0 * shape["rows"] * each)
+    return {
+        "rows": shape["tokens"] * shape["top_k"],
+        "local_rows": shape["rows"],
+        "experts": shape["touched"],
+        "hidden": shape["hidden"],
+        "inter": inter,
+        "matrices": matrices,
+        "weight": operator.weight_bytes / (shape["touched"] * matrices * each),
+    }
+
+
+def _shape(values: Iterable[Number]) -> tuple[int, ...]:
+    """Joint shape of numbers and arrays."""
+    shapes = [one.shape for one in values if isinstance(one, np.ndarray)]
+    return np.broadcast_shapes(*shapes) if shapes else ()
+
+
+def _seconds(
+    name: str,
+    fit: Mapping[str, float],
+    seen: Silicon,
+    activation: float,
+    given: Sequence[Mapping[str, Number]],
+) -> Sequence[Number]:
+    """Seconds of a run of each kernel of one family; several lie along a first axis.
+
+    Matrix products below 16 bits quantize their input first. The two grouped products of a
+    fused kernel of experts have each half of what it moves around.
+    """
+    kernel = given[0] if len(given) == 1 else _side_by_side(given)
+    if name == "MoE":
+        halved = {**fit, "permute": fit["permute"] / 2, "local": fit["local"] / 2}
+        one = kernels.moe(seen, halved, **kernel, activation=activation)
+    else:
+        one = kernels.gemm(seen, fit, **kernel, activation=activation, steady=True)
+        if "quantize" in fit:
+            one = one + kernels.quantize(seen, fit, m=kernel["m"], k=kernel["k"])
+    if len(given) == 1:
+        return [one]
+    times = np.asarray(one)  # plain numbers are quicker outside of arrays
+    return times.tolist() if times.ndim == 1 else [*times]
+
+
+def _side_by_side(given: Sequence[Mapping[str, Number]]) -> dict[str, Number]:
+    """The numbers of several kernels of one shape along a first axis."""
+    shape = _shape(given[0].values())
+
+    def column(values: Sequence[Number]) -> Number:
+        if any(isinstance(one, np.ndarray) for one in values):
+            return np.stack([np.broadcast_to(one, shape) for one in values])
+        return np.array(values, dtype=np.float64).reshape(-1, *(1,) * len(shape))
+
+    return {name: column([one[name] for one in given]) for name in given[0]}
 
 
 def _times(

@@ -1,0 +1,83 @@
+"""Steady state under a load: what the prompts of others cost the tokens of each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import llmroof
+from llmroof import load_hardware
+from llmroof.engine.serving import pass_of, queue_share
+from llmroof.operators import Step
+
+#: 32 tokens out per request: 128 at once bring 127 / 32 = 4 prompts a step
+SHORT: dict[str, Any] = {
+    "model": "llama-3.1-8b", "gpu": "h100", "num_gpus": 1, "engine": "vllm",
+    "input_len": 256, "output_len": 32, "concurrency": 128,
+}  # fmt: skip
+
+
+def parts(answer: llmroof.Estimate) -> tuple[float, float, float]:
+    """(decode step, prompt alone, prompts of others that a request meets per token)."""
+    met = (1 - queue_share(answer.load, answer.deployment.rules)) * (answer.steady.running - 1)
+    return answer.steady.step, answer.prefill.time, met / answer.load.output_len
+
+
+def mixed(answer: llmroof.Estimate, prompts: float) -> float:
+    """Seconds of a step that holds the decode tokens and `prompts` whole prompts."""
+    work, load = answer.workload, answer.load
+    tokens = Step(work.batch, 1.0, load.input_len + load.output_len / 2 - 1, 1.0)
+    prompt = Step(prompts, load.input_len)
+    return pass_of(answer.deployment, (tokens, prompt), prompts=True).time
+
+
+def test_few_prompts_meet_few_steps() -> None:
+    """127 prompts over 1,024 steps: one step in eight is a mixed one."""
+    answer = llmroof.estimate(**{**SHORT, "output_len": 1024})
+    step, _, met = parts(answer)
+    assert met < 0.13
+    assert answer.serving.tpot == pytest.approx(step + met * (mixed(answer, 1.0) - step))
+
+
+def test_short_answers_put_several_prompts_into_every_step() -> None:
+    """Four prompts arrive for every token: each step holds all of them, read the weights once."""
+    answer = llmroof.estimate(**SHORT)
+    _, alone, met = parts(answer)
+    assert 3 < met < 4
+    assert answer.serving.tpot == pytest.approx(mixed(answer, met))
+    assert answer.serving.tpot < mixed(answer, 1.0) + (met - 1) * alone
+
+
+def test_prompts_beyond_the_token_budget_run_in_passes_of_their_own() -> None:
+    """A budget of one prompt a step: the other ones cost a whole pass each."""
+    answer = llmroof.estimate(**SHORT, max_num_batched_tokens=256)
+    _, alone, met = parts(answer)
+    assert answer.serving.tpot == pytest.approx(mixed(answer, 1.0) + (met - 1) * alone)
+
+
+@pytest.mark.parametrize("budget", [256, 8192])
+@pytest.mark.parametrize("output_len", [2, 32, 1024])
+def test_more_bandwidth_never_slows_tokens_down(output_len: int, budget: int) -> None:
+    """Quicker decode steps are not paid back by the prompts that are mixed into them."""
+    asked = {**SHORT, "output_len": output_len, "max_num_batched_tokens": budget}
+    slow = load_hardware("h100-sxm")
+    memory = replace(slow.memory, bandwidth=2 * slow.memory.bandwidth)
+    fast = replace(slow, memory=memory)
+    times = [llmroof.estimate(**{**asked, "gpu": gpu}).serving.tpot for gpu in (slow, fast)]
+    assert times[1] <= times[0]
+
+
+def test_tokens_drafted_together_leave_fewer_steps_for_prompts() -> None:
+    """γ = 3 at acceptance 1 gives 4 tokens a step: a quarter of the steps takes all prompts."""
+    drafted = {"speculative_tokens": 3, "acceptance_rate": 1.0}
+    plain, quick = (llmroof.estimate(**SHORT, **more) for more in ({}, drafted))
+    assert quick.deployment.speculation.tokens_per_step == 4
+    _, _, met = parts(quick)
+    several = met * 4
+    tokens = Step(128.0, 4.0, 256 + 16 - 1, 4.0)
+    prompt = Step(several, 256.0)
+    step = pass_of(quick.deployment, (tokens, prompt), prompts=True).time
+    assert quick.serving.tpot == pytest.approx(step / 4)
+    assert quick.serving.tpot < plain.serving.tpot
