@@ -58,9 +58,13 @@ class Family(NamedTuple):
 
 def family(operator: Operator, graph: GraphKernels, hardware: Hardware) -> Family | None:
     """The family with a formula for an operator; None where plain shares of the peaks time it."""
+    return _family(operator, graph) if graph.covers(hardware.architecture) else None
+
+
+def _family(operator: Operator, graph: GraphKernels) -> Family | None:
     if operator.kind not in ("gemm", "moe") or operator.compute not in _GEMM:
         return None
-    if nothing(operator.flop) or not graph.covers(hardware.architecture):
+    if nothing(operator.flop):
         return None
     if operator.kind == "moe":
         return Family("MoE", graph.launch["moe"])
@@ -89,7 +93,7 @@ def kernel_times(
     own = {
         at: found
         for at, operator in enumerate(operators)
-        if (found := family(operator, graph, hardware)) is not None
+        if (found := _family(operator, graph)) is not None
     }
     alike: dict[tuple[str, str, object], list[int]] = {}
     given = {at: _given(operators[at]) for at in own}

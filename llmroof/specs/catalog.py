@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -38,10 +39,7 @@ class Catalog:
             if not base.is_dir():
                 raise InputError(f"the folder of specs '{own}' (--specs, LLMROOF_SPECS) is missing")
             yield from (p for p in [base / self.folder] if p.is_dir())
-        for base in (_PACKAGE, _PACKAGE.parent):
-            if (base / self.folder).is_dir():
-                yield base / self.folder
-                return
+        yield from _shipped(self.folder)
 
     def files(self) -> dict[str, Path]:
         """Id -> file, sorted by id; a user's file hides a shipped one of the same id."""
@@ -79,6 +77,13 @@ class Catalog:
             for name in _listed(path, "hub"):
                 found.setdefault(name.lower(), path)
         return found
+
+
+@cache
+def _shipped(folder: str) -> tuple[Path, ...]:
+    """The folder inside the package, else the one beside it; it does not move while this runs."""
+    found = [base / folder for base in (_PACKAGE, _PACKAGE.parent) if (base / folder).is_dir()]
+    return tuple(found[:1])
 
 
 def is_path(name: str) -> bool:
