@@ -290,3 +290,15 @@ def test_collectives_are_compared_by_kind_not_by_what_binds_them() -> None:
     ]
     assert [_parts(phase)["network"] for phase in (before, after)] == found
     assert found[1] > found[0]
+
+
+def test_a_bar_that_is_cut_off_shows_it() -> None:
+    """What gains or loses more than the panel is wide has a mark of two strokes in its bar."""
+    pulls = advise(llmroof.estimate(gpu="h100", concurrency=4, engine="vllm"))
+    with style.look():
+        figure = compose(llmroof.estimate(gpu="h100"), pulls, "tpot")
+    shown = [pull for pull in pulls if not pull.in_use and max(pull.gains.values()) >= PAYS][:12]
+    beyond = [gain for pull in shown for gain in pull.gains.values() if abs(gain) > 1]
+    marks = [line for axes in figure.axes for line in axes.lines if line.get_gid() == "cut"]
+    assert beyond
+    assert len(marks) == 2 * len(beyond)

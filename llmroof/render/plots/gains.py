@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LEVERS: Final = 12
-#: bars end here: beyond, only their number tells
+#: bars end here, with a mark where they are cut: beyond, only their number tells
 _LIMIT: Final = 1.0
+#: where the two strokes of the mark cross a bar, and how far they lean
+_CUTS: Final = (0.8, 0.86)
+_LEAN: Final = 0.025
 #: inches for the names of the levers, and between the panels
 _NAMES: Final = 3.1
 _GAP: Final = 0.16
@@ -78,6 +81,13 @@ def _panel(axes: Axes, pulls: Sequence[Pull], name: str, named: bool, ranked: bo
             continue
         size = max(-_LIMIT, min(_LIMIT, gain))
         axes.barh(row, size, height=_BAR, color=_BETTER if gain > 0 else _WORSE)
+        if abs(gain) > _LIMIT:
+            for cut in _CUTS:
+                at, up = size * cut, _BAR / 2 + 0.06
+                axes.plot(
+                    (at - _LEAN, at + _LEAN), (row + up, row - up), color="white", lw=2.0,
+                    gid="cut", solid_capstyle="butt",
+                )  # fmt: skip
         if abs(gain) >= 0.005:
             text = f"{gain:+.0%}" if abs(gain) < 10 else f"{1 + abs(gain):,.0f}×"
             side = "left" if size < 0 else "right"  # on the free side of zero
