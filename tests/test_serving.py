@@ -81,3 +81,20 @@ def test_tokens_drafted_together_leave_fewer_steps_for_prompts() -> None:
     step = pass_of(quick.deployment, (tokens, prompt), prompts=True).time
     assert quick.serving.tpot == pytest.approx(step / 4)
     assert quick.serving.tpot < plain.serving.tpot
+
+
+def test_each_micro_batch_of_a_pipeline_has_room_for_prompts() -> None:
+    """Two stages take turns with two passes a token: half of the prompts fall to each."""
+    answer = llmroof.estimate(**SHORT | {"num_gpus": 2}, pp=2)
+    step, _, met = parts(answer)
+    rounds = llmroof.estimate(**SHORT | {"num_gpus": 2}, pp=2, max_num_batched_tokens=256)
+    tokens = Step(64.0, 1.0, 256 + 16 - 1, 1.0)
+    passes = [
+        pass_of(answer.deployment, (tokens, Step(met / 2, 256.0)), prompts=True),
+        pass_of(answer.deployment, (tokens,)),
+        pass_of(answer.deployment, (Step(1.0, 256.0),), prompts=True),
+    ]
+    mixed_time, plain, prompt = (one.time for one in passes)
+    stage = passes[2].slowest
+    assert answer.serving.tpot == pytest.approx(step + 2 * stage * (mixed_time - plain))
+    assert rounds.serving.tpot > answer.serving.tpot + (met - 2) * prompt * stage / 2

@@ -233,7 +233,8 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     # in a pipeline the others wait until the slowest stage is through, not for a whole pass
     marginal = alone = chunks.in_a_row * prompt.cost.time * prompt.cost.slowest
     guess = deployment.speculation
-    span = chunks.in_a_row * (1.0 if guess is None else guess.tokens_per_step)
+    # tokens that a sequence gains while one chunk after the other finds a pass of its stage
+    span = chunks.in_a_row / turns.in_a_row * (1.0 if guess is None else guess.tokens_per_step)
     if rules.mixes_prefill:
         room = np.maximum(np.floor(rules.chunk_tokens / chunk.new_tokens), 1.0)
         met = (1.0 - queue_share(load, rules)) * (running - 1.0)
