@@ -133,8 +133,8 @@ def test_families_of_a_watched_pass_are_scaled_to_the_unwatched_one() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("deepseek-v3", "cannot build DeepSeek-V3: no kernel for MLA"),
-        ("gpt-oss-20b", "attention sinks"),
+        ("mamba-2.8b", "cannot build Mamba 2.8B: no kernel for Mamba"),
+        ("deepseek-v3.2", "no kernel for indexer|keys picked by an indexer"),
     ],
 )
 def test_blocks_without_a_kernel_are_named(name: str, words: str) -> None:
@@ -142,17 +142,24 @@ def test_blocks_without_a_kernel_are_named(name: str, words: str) -> None:
         require_kinds(load_model(name))
 
 
-@pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-14b", "qwen3-30b-a3b", "gemma-3-4b"])
+@pytest.mark.parametrize("name",
+    ["llama-3.1-8b", "qwen3-14b", "qwen3-30b-a3b", "gemma-3-4b", "olmo-2-7b", "gpt-oss-20b",
+     "deepseek-v3", "kimi-k2"],
+)  # fmt: skip
 def test_models_of_these_kinds_can_be_built(name: str) -> None:
     require_kinds(load_model(name))
 
 
-def spec(folder: Path, ffn: str) -> str:
+HEADS = "{kind: attention, heads: 4, kv_heads: 2, head_dim: 8, "
+SLIDING = HEADS + "window: 16}"
+LATENT = "{kind: mla, heads: 4, kv_lora: 24, nope: 8, rope: 4, v_head_dim: 6"
+
+
+def spec(folder: Path, ffn: str, full: str = HEADS + "qk_norm: head}", other: str = SLIDING) -> str:
     path = folder / "tiny.yaml"
     path.write_text(
         "name: Tiny\nfamily: llama\nhidden: 32\nvocab: 64\nmax_context: 512\nblocks:\n"
-        "  attention: {kind: attention, heads: 4, kv_heads: 2, head_dim: 8, qk_norm: head}\n"
-        "  sliding: {kind: attention, heads: 4, kv_heads: 2, head_dim: 8, window: 16}\n"
+        f"  attention: {full}\n  sliding: {other}\n"
         f"  ffn: {ffn}\nlayers:\n  - {{count: 1, blocks: [attention, ffn]}}\n"
         "  - {count: 1, blocks: [sliding, ffn]}\n"
         "head: {tied: false}\nprecision: bf16\nsources: [{title: made up}]\n",
@@ -167,15 +174,28 @@ FFN = {
 }
 
 
-@pytest.mark.parametrize("ffn", FFN.values(), ids=FFN)
-def test_a_decoder_decodes_what_it_would_have_prefilled(tmp_path: Path, ffn: str) -> None:
-    """Scores of the last position are the same in one pass and token by token."""
+LAYERS = {
+    "dense": (FFN["dense"],),
+    "routed": (FFN["routed"],),
+    "norms over all heads": (FFN["dense"], HEADS + "qk_norm: full}"),
+    "latent": (FFN["dense"], LATENT + ", q_lora: 16}", LATENT + "}"),
+}
+
+
+@pytest.mark.parametrize("parts", LAYERS.values(), ids=LAYERS)
+def test_a_decoder_decodes_what_it_would_have_prefilled(
+    tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    """Scores of the last position are the same in one pass and token by token.
+
+    Latent attention expands keys and values for a prompt and absorbs them for a token.
+    """
     torch = pytest.importorskip("torch")
     from llmroof.measure.torch_decoder import Decoder
 
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
-    model = load_model(spec(tmp_path, ffn))
+    model = load_model(spec(tmp_path, *parts))
     decoder = Decoder(model, "fp32", torch.device("cpu"), 2, lambda: None)
     assert _parameters(decoder) == pytest.approx(model.parameters, rel=0.02)
     tokens = torch.randint(64, (3, 24))

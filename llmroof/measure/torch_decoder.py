@@ -1,7 +1,7 @@
 """A decoder of PyTorch from a model's blocks, with random weights: the shapes, not the words.
 
-Softmax attention over full or sliding keys, dense and routed feed-forward networks. Kinds of
-blocks that PyTorch has no kernel for are refused by name.
+Softmax attention over full or sliding keys, latent attention, dense and routed feed-forward
+networks. Kinds of blocks that PyTorch has no kernel for are refused by name.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from llmroof.blocks.attention import Attention
 from llmroof.blocks.base import Block
 from llmroof.blocks.experts import MoE
+from llmroof.blocks.latent import LatentAttention
 from llmroof.blocks.mlp import MLP
 from llmroof.errors import Unsupported
 from llmroof.measure import torch_kernels as kernels
+from llmroof.measure import torch_latent as latent
 from llmroof.models.model import Model
 
 if TYPE_CHECKING:
@@ -63,15 +65,15 @@ def _refusal(block: Block) -> str:
         odd = {
             "chunked attention": block.chunk,
             "an indexer": block.topk,
-            "attention sinks": block.sinks,
             "shared keys and values": block.shares_kv or block.key_is_value,
             "gated attention": block.gate,
             "several attention maps": block.passes > 1,
             "a width of its own": block.inputs,
-            "q/k norms over all heads": block.qk_norm == "full",
             "values of another width": block.value_dim != block.head_dim,
         }
         return next((name for name, there in odd.items() if there), "")
+    if isinstance(block, LatentAttention):
+        return latent.refusal(block)
     if isinstance(block, MoE):
         odd = {"latent experts": block.latent, "identity experts": block.idle_experts}
         odd |= {"experts without a gate": not block.gated}
@@ -102,13 +104,16 @@ class Decoder:
         self.table = self._random(vocab, hidden)
         self.gain = torch.ones(hidden, device=where, dtype=self.kind)
         self.head = self.table if model.head.tied else self._random(vocab, hidden)
-        self.caches: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.caches: list[tuple[torch.Tensor, ...]] = []
         self.angles: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def _random(self, *shape: int) -> torch.Tensor:
         import torch
 
         return torch.randn(*shape, device=self.where, dtype=self.kind).mul_(_DEVIATION)
+
+    def _gain(self, width: int) -> torch.Tensor:
+        return self._random(width) + 1.0
 
     def _matrix(self, outputs: float, inputs: float) -> Any:
         weight = self._random(int(outputs), int(inputs))
@@ -117,13 +122,18 @@ class Decoder:
     def _build(self, block: Block) -> tuple[Block, dict[str, Any]]:
         """Weights of a block, merged as they are multiplied."""
         hidden = self.model.hidden
-        parts: dict[str, Any] = {"gain": self._random(hidden) + 1.0}
+        parts: dict[str, Any] = {"gain": self._gain(hidden)}
         if isinstance(block, Attention):
             merged = (block.heads + 2 * block.kv_heads) * block.head_dim
             parts |= {"qkv": self._matrix(merged, hidden)}
             parts |= {"o": self._matrix(hidden, block.heads * block.head_dim)}
-            if block.qk_norm:
-                parts |= {"q_gain": self._random(block.head_dim) + 1.0}
+            if block.qk_norm == "full":
+                parts |= {"q_gain": self._gain(block.heads * block.head_dim)}
+                parts |= {"k_gain": self._gain(block.kv_heads * block.head_dim)}
+            elif block.qk_norm:
+                parts |= {"q_gain": self._gain(block.head_dim)}
+        elif isinstance(block, LatentAttention):
+            parts |= latent.weights(block, self._matrix, self._random)
         elif isinstance(block, MLP):
             parts |= self._feed_forward(block.intermediate, block.gated)
         elif isinstance(block, MoE):
@@ -147,15 +157,19 @@ class Decoder:
         self.caches = []
         for blocks in self.layers:
             for block, _ in blocks:
-                if not isinstance(block, Attention):
+                if isinstance(block, Attention):
+                    turned, tensors = block.head_dim, 2
+                    shape = (batch, block.kv_heads, context, block.head_dim)
+                elif isinstance(block, LatentAttention):
+                    turned, tensors, shape = block.rope, 1, (batch, 1, context, block.latent)
+                else:
                     continue
-                shape = (batch, block.kv_heads, context, block.head_dim)
-                pair = [torch.randn(shape, device=self.where, dtype=self.kind) for _ in "kv"]
-                self.caches.append((pair[0], pair[1]))
-                if block.head_dim not in self.angles or (
-                    self.angles[block.head_dim][0].shape[0] < context
-                ):
-                    self.angles[block.head_dim] = self._angles(block.head_dim, context)
+                held = [
+                    torch.randn(shape, device=self.where, dtype=self.kind) for _ in range(tensors)
+                ]
+                self.caches.append(tuple(held))
+                if turned not in self.angles or self.angles[turned][0].shape[0] < context:
+                    self.angles[turned] = self._angles(turned, context)
 
     def _angles(self, head_dim: int, context: int) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
@@ -164,6 +178,11 @@ class Decoder:
         rates = _ROPE_BASE ** (-steps / head_dim)
         at = torch.arange(context, device=self.where, dtype=torch.float32)[:, None] * rates
         return at.cos().to(self.kind), at.sin().to(self.kind)
+
+    def _turn(self, width: int, past: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosine and sine of the positions of a pass."""
+        cosine, sine = self.angles[width]
+        return cosine[past : past + tokens], sine[past : past + tokens]
 
     def __call__(self, tokens: torch.Tensor, past: int) -> torch.Tensor:
         """Scores of the last position for `tokens` [batch, new] behind `past` cached ones."""
@@ -178,6 +197,10 @@ class Decoder:
                 normed, rest = watch("elementwise", kernels.add_norm, rows, rest, parts["gain"])
                 if isinstance(block, Attention):
                     rows = self._attention(block, parts, normed, next(caches), past)
+                elif isinstance(block, LatentAttention):
+                    turn = self._turn(block.rope, past, normed.shape[1])
+                    (cache,) = next(caches)
+                    rows = latent.attention(block, parts, normed, cache, turn, past, watch)
                 elif isinstance(block, MoE):
                     rows = self._experts(block, parts, normed)
                 else:
@@ -191,14 +214,14 @@ class Decoder:
         block: Attention,
         parts: dict[str, Any],
         rows: torch.Tensor,
-        cache: tuple[torch.Tensor, torch.Tensor],
+        cache: tuple[torch.Tensor, ...],
         past: int,
     ) -> Any:
         watch, tokens = self.watch, rows.shape[1]
         merged = watch("gemm", kernels.linear, rows, parts["qkv"])
         if block.qk_norm:
             merged = watch("elementwise", self._head_norm, block, parts, merged)
-        cosine, sine = (half[past : past + tokens] for half in self.angles[block.head_dim])
+        cosine, sine = self._turn(block.head_dim, past, tokens)
         shape = (block.heads, block.kv_heads, block.head_dim)
         keys, values = cache
         queries = watch(
@@ -216,14 +239,17 @@ class Decoder:
         return watch("gemm", kernels.linear, flat, parts["o"])
 
     def _head_norm(self, block: Attention, parts: dict[str, Any], merged: torch.Tensor) -> Any:
-        """Queries and keys normed head by head; values as they are."""
+        """Queries and keys normed head by head, or over all heads; values as they are."""
         import torch
 
-        gain = parts["q_gain"]
-        split = merged.view(*merged.shape[:-1], -1, block.head_dim)
-        normed = block.heads + block.kv_heads
-        part = torch.nn.functional.rms_norm(split[..., :normed, :], gain.shape, gain)
-        return torch.cat((part, split[..., normed:, :]), dim=-2).flatten(-2)
+        queries, keys = (many * block.head_dim for many in (block.heads, block.kv_heads))
+        if block.qk_norm == "full":
+            q, k, values = merged.split((queries, keys, keys), dim=-1)
+            q, k = kernels.norm(q, parts["q_gain"]), kernels.norm(k, parts["k_gain"])
+            return torch.cat((q, k, values), dim=-1)
+        both, values = merged.split((queries + keys, keys), dim=-1)
+        heads = both.view(*both.shape[:-1], -1, block.head_dim)
+        return torch.cat((kernels.norm(heads, parts["q_gain"]).flatten(-2), values), dim=-1)
 
     def _sliding(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int

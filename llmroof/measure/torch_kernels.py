@@ -75,6 +75,13 @@ def add_norm(
     return torch.nn.functional.rms_norm(residual, gain.shape, gain, _EPSILON), residual
 
 
+def norm(rows: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+    """RMS norm over the last axis."""
+    import torch
+
+    return torch.nn.functional.rms_norm(rows, gain.shape, gain, _EPSILON)
+
+
 def gate(merged: torch.Tensor) -> torch.Tensor:
     """Silu of the first half times the second half."""
     import torch
