@@ -88,14 +88,23 @@ def ridge_sentence(estimate: Estimate) -> str:
     if batch is None:
         return (
             f"No batch reaches the ridge: every sequence reads its own KV cache, which caps it at "
-            f"{units.significant(high)} FLOP/B; memory is full at batch {most:,.0f}."
+            f"{units.significant(high)} FLOP/B; "
+            + (_limit(estimate) or f"memory is full at batch {most:,.0f}.")
         )
     if batch <= most:
         return f"Batch {batch:,} would reach the ridge."
-    return (
-        f"Batch {batch:,} would reach the ridge, but the cache fills memory first, "
-        f"at batch {most:,.0f}."
+    return f"Batch {batch:,} would reach the ridge, but " + (
+        _limit(estimate) or f"the cache fills memory first, at batch {most:,.0f}."
     )
+
+
+def _limit(estimate: Estimate) -> str:
+    """What else than memory keeps the batch from growing under a load; "" for nothing."""
+    rules, plan = estimate.deployment.rules, estimate.deployment.run.plan
+    most = rules.max_num_seqs * plan.dp
+    if estimate.load is None or estimate.memory.max_batch < most:
+        return ""
+    return f"the engine runs at most {most:,.0f} sequences at once (--max-num-seqs)."
 
 
 def _listed(shares: list[tuple[str, float]]) -> str:
