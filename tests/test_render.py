@@ -162,11 +162,13 @@ def test_the_ridge_that_is_never_reached() -> None:
 
 
 def test_what_ends_the_batch_under_a_load_is_named() -> None:
-    """KV cache for 1,041 sequences, of which SGLang runs 1,024; on half as many GPUs it is memory."""
+    """KV cache for 1,041 sequences, of which SGLang runs 1,024; half the GPUs hold fewer."""
     asked = {"model": "llama-3.1-70b", "gpu": "h100", "engine": "sglang", "concurrency": 8}
     many, few = (ridge_sentence(llmroof.estimate(**asked, tp=tp)) for tp in (8, 4))
     assert "at most 1,024 sequences at once (--max-num-seqs)" in many
     assert "memory first" in few
+    workers = {"disaggregated": True, "prefill_workers": 1, "decode_workers": 3}
+    assert "memory first" in ridge_sentence(llmroof.estimate(**asked, tp=4, **workers))
 
 
 def test_levers_are_the_estimate_run_again() -> None:

@@ -100,8 +100,9 @@ def ridge_sentence(estimate: Estimate) -> str:
 
 def _limit(estimate: Estimate) -> str:
     """What else than memory keeps the batch from growing under a load; "" for nothing."""
-    rules, plan = estimate.deployment.rules, estimate.deployment.run.plan
-    most = rules.max_num_seqs * plan.dp
+    deployment = estimate.deployment
+    workers = 1 if deployment.workers is None else deployment.workers.decode
+    most = deployment.rules.max_num_seqs * deployment.run.plan.dp * workers
     if estimate.load is None or estimate.memory.max_batch < most:
         return ""
     return f"the engine runs at most {most:,.0f} sequences at once (--max-num-seqs)."
