@@ -172,7 +172,7 @@ def _memory_roof(axes: Axes, rate: float, top: float, name: str, place: int = 0)
             size=style.SMALL_SIZE,
             color=style.MUTED,
             va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )
 
 
