@@ -28,7 +28,22 @@ QUESTIONS = [
     ["--gpu", "h200", "--attention", "naive"],
     ["--gpu", "h200", "--fusion", "none"],
     ["--gpu", "h200", "-b", "4096"],
-]
+    ["--gpu", "h100", "-b", "8", "--speculative-tokens", "3", "--acceptance-rate", "0.7"],
+    ["--gpu", "h100", "-c", "32"],
+    ["--gpu", "h100", "-c", "32", "--engine", "trtllm", "--load", "burst"],
+    ["--gpu", "h100", "-c", "600", "--engine", "vllm", "--input-len", "4096"],
+    ["--gpu", "h100", "-c", "256", "--engine", "vllm", "--osl", "8"],
+    ["--gpu", "h100", "-c", "64", "--engine", "vllm", "--osl", "8",
+     "--max-num-batched-tokens", "1024"],
+    ["--gpu", "h100", "--request-rate", "3", "--engine", "sglang"],
+    ["--gpu", "h200", "-m", "deepseek-v3", "-tp", "1", "-dp", "8", "-ep", "8", "-c", "33",
+     "--engine", "sglang", "--load", "burst", "--random-lengths"],
+    ["--gpu", "h100", "-m", "llama-3.1-70b", "-tp", "2", "-pp", "2", "-c", "24"],
+    ["--gpu", "h100", "-c", "16", "--engine", "vllm", "--speculative-tokens", "4",
+     "--acceptance-rate", "1", "--draft-model", "llama-3.2-1b", "--prefix-hit-rate", "0.5"],
+    ["--gpu", "h100", "-tp", "1", "--disaggregated", "-c", "64"],
+    ["--gpu", "h100", "-tp", "1", "--disaggregated", "--request-rate", "5"],
+]  # fmt: skip
 
 
 def explained(arguments: list[str], *more: str) -> Any:

@@ -89,7 +89,7 @@ def _value(name: str, step: Step) -> str:
 
 
 def _shown(expression: str) -> str:
-    return expression.replace("*", "×")
+    return expression.replace(" ** ", "^").replace("*", "×")
 
 
 def lines(step: Step, known: bool = False) -> list[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmroof import units
@@ -30,11 +31,19 @@ def prefill_section(estimate: Estimate) -> Section:
     if estimate.deployment.workers is not None:
         work = prompt_work(estimate.deployment, work)
         plan = estimate.deployment.workers.plan
+    if estimate.load is not None:  # one prompt after the other, whatever runs beside it
+        work = replace(work, batch=1.0)
+    step, schedule = prefill_pass(work, plan)
     words = (
         f"  One pass over {work.batch:,.0f} × {work.input_len:,.0f} prompt tokens; "
         f"logits for the last position of each sequence only."
     )
-    return _section("prefill", "Prefill", words, estimate, prefill_pass(work, plan)[0])
+    if estimate.load is not None and schedule.in_a_row > 1:
+        words = (
+            f"  A prompt of {work.input_len:,.0f} tokens in {schedule.in_a_row:,.0f} passes, "
+            f"each over a chunk of {step.new_tokens:,.0f}."
+        )
+    return _section("prefill", "Prefill", words, estimate, step)
 
 
 def decode_section(estimate: Estimate) -> Section:

@@ -9,6 +9,7 @@ from llmroof.engine.estimate import Estimate
 from llmroof.errors import LlmroofError
 from llmroof.render.basis import price_basis
 from llmroof.render.derive import Section, Step, number, text
+from llmroof.render.explain_load import drafted_tokens, load_section, prefill_share
 from llmroof.render.explain_split import split_cost_steps, split_serving_section
 from llmroof.render.flags import flags
 from llmroof.render.page import Grid, Line, grid
@@ -103,7 +104,9 @@ def _largest(estimate: Estimate) -> list[Line]:
 
 
 def serving_section(estimate: Estimate) -> Section:
-    """TTFT, TPOT and throughput of a static batch."""
+    """TTFT, TPOT and throughput of a static batch, or of a server under a load."""
+    if estimate.load is not None:
+        return load_section(estimate)
     if estimate.split is not None:
         return split_serving_section(estimate)
     work, serving = estimate.workload, estimate.serving
@@ -113,6 +116,7 @@ def serving_section(estimate: Estimate) -> Section:
     drafted = " + the draft model's over the prompts" if guess and guess.draft else ""
     step = "decode step" if guess is None else "decode step and drafts / tokens they give"
     items: list[Any] = [
+        *drafted_tokens(estimate),
         Line(
             f"  TTFT = prefill time{drafted} = {text(ttft)}; TPOT = {step} = {text(tpot)}", hang=2
         ),
@@ -155,7 +159,13 @@ def cost_section(estimate: Estimate) -> Section:
         rate,
     )
     if estimate.split is not None:
-        return Section("cost", "Cost", (hourly, *split_cost_steps(estimate, rate, scale)))
+        share, what = float(estimate.deployment.prefill_share), "the GPUs"
+    elif estimate.load is not None:
+        share, what = prefill_share(estimate), "the time"
+    if estimate.split is not None or estimate.load is not None:
+        return Section(
+            "cost", "Cost", (hourly, *split_cost_steps(estimate, rate, scale, share, what))
+        )
     decode_time = number(serving.e2e_latency - serving.ttft, "s")
     tokens_out = {"batch": number(work.batch), "output": number(work.output_len)}
     tokens_in = {"batch": number(work.batch), "input": number(work.input_len)}
@@ -205,9 +215,12 @@ def _why_memory(estimate: Estimate) -> Line:
 
 
 def _cache_trade(estimate: Estimate) -> Line:
-    """KV caching with and without, both run."""
-    cached = again(estimate, kv_cache=True)
-    without = again(estimate, kv_cache=False)
+    """KV caching with and without, both run; of a load what runs at once, as one batch."""
+    asked: Change = {}
+    if estimate.load is not None:  # without a cache few loads could be carried at all
+        asked = {"batch": float(max(round(float(estimate.workload.batch)), 1))}
+    cached = again(estimate, kv_cache=True, **asked)
+    without = again(estimate, kv_cache=False, **asked)
     more = float(without.decode.flop / cached.decode.flop)
     slower = float(without.serving.tpot / cached.serving.tpot)
     kept = units.show(float(cached.memory.kv_cache_bytes), "B")

@@ -105,11 +105,13 @@ def _transfer(estimate: Estimate) -> Step:
 
 
 def split_cost_steps(
-    estimate: Estimate, rate: Quantity, scale: Mapping[str, Quantity]
+    estimate: Estimate, rate: Quantity, scale: Mapping[str, Quantity], share: float, what: str
 ) -> tuple[Step, ...]:
-    """USD per million tokens: input pays the prefill workers, output the decode workers."""
-    cost, work, deployment = estimate.cost, estimate.workload, estimate.deployment
-    share = float(deployment.prefill_share)
+    """USD per million tokens: input pays the `share` that goes to prompts, output the rest.
+
+    `what` is shared: the GPUs of a disaggregated deployment, else the time of all of them.
+    """
+    cost, work = estimate.cost, estimate.workload
     requests = number(estimate.serving.requests_per_s)
     common = {"USD_per_hour": rate, "requests_per_s": requests, **scale}
     formula = "USD_per_hour / hour * {side} / (requests_per_s * {tokens}) * million"
@@ -118,13 +120,13 @@ def split_cost_steps(
         formula.format(side="decode_share", tokens="output"),
         common | {"decode_share": number(1 - share), "output": number(work.output_len)},
         number(cost.usd_per_million_output_tokens, "USD"),
-        "share of the GPUs that decode",
+        f"share of {what} for decode",
     )
     prompt = Step(
         "USD per million input tokens",
         formula.format(side="prefill_share", tokens="input"),
         common | {"prefill_share": number(share), "input": number(work.input_len)},
         number(cost.usd_per_million_input_tokens, "USD"),
-        "share of the GPUs that prefill",
+        f"share of {what} for prefill",
     )
     return output, prompt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from llmroof.cli.grouped import Grouped
-from llmroof.cli.options import output, single, split_question
+from llmroof.cli.options import output, serving_question, single
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
@@ -19,7 +19,7 @@ _SECTIONS: Final = (
 
 
 @click.command("explain", cls=Grouped)
-@split_question
+@serving_question
 @click.option(
     "--section",
     "names",

@@ -1,0 +1,298 @@
+"""Derivations under a load: what a request meets, TTFT and TPOT from it, throughput, the cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from llmroof import units
+from llmroof.engine.estimate import Estimate
+from llmroof.engine.passes import per_rank
+from llmroof.engine.serving import Load, StepCosts, operate, queue_share
+from llmroof.render.derive import Quantity, Section, Step, number
+from llmroof.render.page import Line
+from llmroof.render.split import ratio_words, workers_words
+
+
+def load_section(estimate: Estimate) -> Section:
+    """TTFT, TPOT and throughput of a server with requests coming and going."""
+    items = _shared_items(estimate) if estimate.split is None else _split_items(estimate)
+    return Section("serving", "Latency and throughput", (*items, *_throughput(estimate)))
+
+
+def _shared_items(estimate: Estimate) -> list[Any]:
+    """Prefill and decode on the same devices: each disturbs the other."""
+    load, steady = _loaded(estimate)
+    at, costs = _operating_point(estimate)
+    rules = estimate.deployment.rules
+    running = number(_on_a_rank(estimate))
+    share = number(queue_share(at_load(estimate), rules), "", rules.source)
+    marginal = number(costs.marginal, "s")
+    met = number((1.0 - share.value) * (running.value - 1.0))
+    plan = estimate.deployment.run.plan
+    words = (
+        f"  {running.value:.4g} sequences run{' on each rank' if plan.dp > 1 else ''}, the engine "
+        f"has room for {steady.slots / plan.dp:,.0f}; every other one's prompt is met once: while "
+        f"queueing, or between two tokens."
+    )
+    items: list[Any] = [
+        Line(words, hang=2),
+        *drafted_tokens(estimate),
+        Step(
+            "prompts met between tokens",
+            "(1 - queued) * (running - 1)",
+            {"queued": share, "running": running},
+            met,
+            "queued: the share of them that is met before the first token",
+        ),
+        _between_tokens(estimate, costs, met, marginal),
+    ]
+    if load.kind == "poisson":
+        items += _queue_of_arrivals(estimate)
+    else:
+        items += _queue_of_others(estimate, at.interference, share, running, marginal)
+    return [*items, *_lag(estimate), _first_token(estimate)]
+
+
+def _loaded(estimate: Estimate) -> tuple[Load, Any]:
+    assert estimate.load is not None
+    assert estimate.steady is not None
+    return estimate.load, estimate.steady
+
+
+def at_load(estimate: Estimate) -> Load:
+    """The closed load of the operating point: what runs, where requests come as they like."""
+    load, steady = _loaded(estimate)
+    if load.kind != "poisson":
+        return load
+    least = float(estimate.deployment.run.plan.dp)
+    return replace(load, concurrency=np.maximum(steady.running, least))
+
+
+def _on_a_rank(estimate: Estimate) -> float:
+    """Sequences that run on the busiest data-parallel rank."""
+    deployment, load = estimate.deployment, at_load(estimate)
+    _, steady = _loaded(estimate)
+    slots = steady.slots / deployment.run.plan.dp
+    return float(np.maximum(np.minimum(per_rank(load.concurrency, deployment.run.plan), slots), 1))
+
+
+def _operating_point(estimate: Estimate) -> tuple[Any, StepCosts]:
+    """The steps that the answer is made of, worked out anew."""
+    return operate(estimate.deployment, at_load(estimate))
+
+
+def _between_tokens(
+    estimate: Estimate, costs: StepCosts, met: Quantity, marginal: Quantity
+) -> Step:
+    """TPOT: a decode step, and what the prompts of others add to it."""
+    load, steady = _loaded(estimate)
+    inputs = {
+        "step": number(steady.step, "s"),
+        "met": met,
+        "delay": marginal,
+        "output": number(load.output_len),
+    }
+    tpot = number(steady.tpot, "s")
+    note = "delay: what one more prompt costs those that decode"
+    room = load.output_len / costs.span
+    if met.value <= room:
+        return Step("TPOT", "step + met * delay / output", inputs, tpot, note)
+    inputs |= {"room": number(room), "alone": number(max(costs.alone, costs.marginal), "s")}
+    formula = "step + (room * delay + (met - room) * alone) / output"
+    return Step("TPOT", formula, inputs, tpot, f"{note}; room: prompts that the steps can hold")
+
+
+def _queue_of_arrivals(estimate: Estimate) -> list[Any]:
+    """The wait for the prompts of those that came before, of a stream at random."""
+    _, steady = _loaded(estimate)
+    if not steady.interference:
+        return []
+    prefill = number(steady.prefill, "s")
+    rate = number(steady.requests_per_s)
+    inputs = {"rate": rate, "prefill": prefill, "ranks": number(estimate.deployment.run.plan.dp)}
+    busy = Step("busy with prompts", "rate * prefill / ranks", inputs, _product(inputs))
+    wait = Step(
+        "prefill of others",
+        "busy * prefill / (2 * (1 - busy))",
+        {"busy": busy.result, "prefill": prefill},
+        number(steady.interference, "s"),
+        "Pollaczek-Khinchine, service of constant length",
+    )
+    return [busy, wait] if np.isclose(_mean_wait(wait), wait.result.value) else [busy]
+
+
+def _product(inputs: dict[str, Quantity]) -> Quantity:
+    return number(inputs["rate"].value * inputs["prefill"].value / inputs["ranks"].value)
+
+
+def _mean_wait(step: Step) -> float:
+    busy, prefill = step.inputs["busy"].value, step.inputs["prefill"].value
+    return busy * prefill / (2 * (1 - busy)) if busy < 1 else np.inf
+
+
+def _queue_of_others(
+    estimate: Estimate, wait: Any, share: Quantity, running: Quantity, marginal: Quantity
+) -> list[Any]:
+    """The prompts of others before the first token, of requests that replace each other."""
+    load, steady = _loaded(estimate)
+    rules, plan = estimate.deployment.rules, estimate.deployment.run.plan
+    if not wait:
+        return []
+    terms = ["queued * (running - 1) * delay"]
+    inputs = {"queued": share, "running": running, "delay": marginal}
+    if plan.dp > 1 and rules.rank_coupling:
+        terms.append("coupling * ranks * delay")
+        inputs |= {
+            "coupling": number(rules.rank_coupling, "", rules.source),
+            "ranks": number(plan.dp),
+        }
+    if rules.clump and not load.random and load.kind == "burst":
+        terms.append("clump * (running - 1) / running * prefill")
+        inputs |= {
+            "clump": number(rules.clump, "", rules.source),
+            "prefill": number(steady.prefill, "s"),
+        }
+    return [Step("prefill of others", " + ".join(terms), inputs, number(wait, "s"))]
+
+
+def _lag(estimate: Estimate) -> list[Any]:
+    """The engine's own time before a first token, and the wait for room in the cache."""
+    _, steady = _loaded(estimate)
+    rules, items = estimate.deployment.rules, []
+    if rules.start or rules.pipeline_lag:
+        items.append(
+            Step(
+                "the engine's lag",
+                "start + steps * step",
+                {
+                    "start": number(rules.start, "s", rules.source),
+                    "steps": number(rules.pipeline_lag, "", rules.source),
+                    "step": number(steady.step, "s"),
+                },
+                number(steady.lag, "s"),
+            )
+        )
+    if steady.memory_wait > 0 and estimate.split is None:
+        share = number(rules.wait_share, "", rules.source)
+        items.append(
+            Step(
+                "waiting for memory",
+                "share * waiting / pace",
+                {"share": share, "waiting": number(steady.waiting), "pace": number(steady.pace)},
+                number(steady.memory_wait, "s"),
+                "Little's law: who has no room waits for one that ends",
+            )
+        )
+    return items
+
+
+def _first_token(estimate: Estimate) -> Step:
+    """TTFT as the sum of its parts."""
+    load, steady = _loaded(estimate)
+    waiting = 0.0 if load.kind == "poisson" and estimate.split is None else steady.memory_wait
+    parts = {
+        "prefill": steady.prefill,
+        "prefill_of_others": steady.interference,
+        "lag": steady.lag,
+        "waiting": waiting,
+        "transfer": steady.transfer,
+    }
+    parts = {name: time for name, time in parts.items() if time > 0}
+    inputs = {name: number(time, "s") for name, time in parts.items()}
+    return Step("TTFT", " + ".join(inputs), inputs, number(steady.ttft, "s"))
+
+
+def _split_items(estimate: Estimate) -> list[Any]:
+    """Workers of their own: no prompt is met between two tokens."""
+    _, steady = _loaded(estimate)
+    words = (
+        f"  {workers_words(estimate)}; {steady.running:.4g} sequences decode. TPOT is a decode "
+        f"worker's step, {units.show(float(steady.tpot), 's', 4)}: no prefill disturbs it."
+    )
+    return [
+        Line(words, hang=2),
+        *drafted_tokens(estimate),
+        *_lag(estimate),
+        _first_token(estimate),
+        Line(f"  {ratio_words(estimate)}", hang=2),
+    ]
+
+
+def drafted_tokens(estimate: Estimate) -> list[Any]:
+    """Tokens that a step yields where some are drafted; nothing without speculation."""
+    guess = estimate.deployment.speculation
+    if guess is None:
+        return []
+    inputs = {"accepted": number(guess.acceptance), "drafted": number(guess.tokens)}
+    result = number(guess.tokens_per_step)
+    if guess.acceptance >= 1:
+        return [Step("tokens per step", "drafted + accepted", inputs, result)]
+    formula = "(1 - accepted ** (drafted + 1)) / (1 - accepted)"
+    return [Step("tokens per step", formula, inputs, result, "Leviathan et al. 2023, equation 1")]
+
+
+def _throughput(estimate: Estimate) -> list[Any]:
+    """Latency, requests and tokens per second, and the measured range of cases like it."""
+    load, _ = _loaded(estimate)
+    serving = estimate.serving
+    out = number(load.output_len)
+    latency = number(serving.e2e_latency, "s")
+    rate = number(serving.requests_per_s)
+    flying = number(load.concurrency)
+    items: list[Any] = [
+        Step(
+            "latency",
+            "TTFT + (output - 1) * TPOT",
+            {"TTFT": number(serving.ttft, "s"), "output": out, "TPOT": number(serving.tpot, "s")},
+            latency,
+            "arrival to last token",
+        )
+    ]
+    if load.kind == "poisson":
+        items.append(
+            Step(
+                "requests in flight",
+                "rate * latency",
+                {"rate": rate, "latency": latency},
+                flying,
+                "Little's law",
+            )
+        )
+    else:
+        items.append(
+            Step(
+                "requests/s",
+                "in_flight / latency",
+                {"in_flight": flying, "latency": latency},
+                rate,
+                "Little's law",
+            )
+        )
+    items.append(
+        Step(
+            "output tokens/s",
+            "requests_per_s * output",
+            {"requests_per_s": rate, "output": out},
+            number(serving.output_tokens_per_s),
+        )
+    )
+    if serving.ttft_range is not None and serving.tpot_range is not None:
+        low, high = (units.show(float(end), "s") for end in serving.ttft_range)
+        least, most = (units.show(float(end), "s") for end in serving.tpot_range)
+        items.append(
+            Line(
+                f"  80% of measured cases like it: TTFT {low} to {high}, TPOT {least} to {most}.",
+                hang=2,
+            )
+        )
+    return items
+
+
+def prefill_share(estimate: Estimate) -> float:
+    """The part of a server's time that goes to prompts: what input tokens pay for."""
+    _, steady = _loaded(estimate)
+    requests = estimate.serving.requests_per_s / estimate.deployment.run.plan.dp
+    return float(np.minimum(requests * steady.marginal, 1.0))
