@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import kernel_formulas
 import numpy as np
 from kernel_fit import Coefficient
 from kernel_tables import Family
@@ -160,13 +161,13 @@ def decode_times(data: Family, c: dict[str, np.ndarray]) -> np.ndarray:
         "kv_byte",
         "copies",
     )
-    return kernels.decode_attention(data.silicon(), c, **_columns(data, *names))
+    return kernel_formulas.decode_attention(data.silicon(), c, **_columns(data, *names))
 
 
 def prefill_times(data: Family, c: dict[str, np.ndarray]) -> np.ndarray:
     """Prefill attention."""
     names = ("batch", "heads", "kv_heads", "new", "window", "head_size", "kv_byte")
-    return kernels.prefill_attention(data.silicon(), c, **_columns(data, *names))
+    return kernel_formulas.prefill_attention(data.silicon(), c, **_columns(data, *names))
 
 
 def moe_times(data: Family, c: dict[str, np.ndarray]) -> np.ndarray:
@@ -187,17 +188,19 @@ def moe_times(data: Family, c: dict[str, np.ndarray]) -> np.ndarray:
 
 def all_reduce_times(data: Family, c: dict[str, np.ndarray]) -> np.ndarray:
     """All-reduce."""
-    return kernels.all_reduce(c, **_columns(data, "devices", "size", "link", "switched"))
+    return kernel_formulas.all_reduce(c, **_columns(data, "devices", "size", "link", "switched"))
 
 
 def collective_times(data: Family, c: dict[str, np.ndarray]) -> np.ndarray:
     """All-gather, reduce-scatter, all-to-all."""
-    return kernels.collective(c, **_columns(data, "devices", "size", "link", "switched"))
+    return kernel_formulas.collective(c, **_columns(data, "devices", "size", "link", "switched"))
 
 
 def delta_times(data: Family, c: dict[str, np.ndarray]) -> np.ndarray:
     """Convolution and recurrence of a gated delta net."""
-    return kernels.delta_net(data.silicon(), c, **_columns(data, "flop", "size", "steps", "blocks"))
+    return kernel_formulas.delta_net(
+        data.silicon(), c, **_columns(data, "flop", "size", "steps", "blocks")
+    )
 
 
 Model = tuple[Callable[[Family, dict[str, np.ndarray]], np.ndarray], list[C], int]

@@ -37,7 +37,8 @@ TARGETS = {
     "all-reduce": 25,
 }
 HEAD = """\
-# What kernels reach on real silicon: coefficients of the formulas in llmroof/engine/kernels.py.
+# What kernels reach on real silicon: coefficients of the formulas in llmroof/engine/kernels.py
+# and validation/kernel_formulas.py.
 # Made by validation/kernels.py; do not edit. `value` is universal; `scopes` replaces it for one
 # engine, kernel and number format (a scope that is not listed takes the universal value).
 # `launch` is the floor of the timing loop of isolated kernels; inside a CUDA graph launches cost

@@ -174,8 +174,8 @@ def main() -> int:
         coverage(rows[rows.trust == "ok"]),
         "Static batches have none: nothing like them is among the rows.",
         "## Kernels",
-        "The formulas of `llmroof/engine/kernels.py` on isolated timings "
-        "(`validation/kernels.py`), MAPE over rows:",
+        "The formulas of `llmroof/engine/kernels.py` and `validation/kernel_formulas.py` on "
+        "isolated timings (`validation/kernels.py`), MAPE over rows:",
         kernel_table(),
         "## Published single figures",
         "Throughput of single devices in public tables, asked as static batches: rows of llama.cpp "
