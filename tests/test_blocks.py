@@ -13,11 +13,13 @@ from llmroof.blocks.attention_experts import AttentionExperts
 from llmroof.blocks.base import Block, Reused
 from llmroof.blocks.chain import Chain, Idle
 from llmroof.blocks.compressed import CompressedAttention
+from llmroof.blocks.ends import Embedding, Head
 from llmroof.blocks.experts import MoE, distinct_experts
 from llmroof.blocks.indexer import Indexer
 from llmroof.blocks.latent import LatentAttention
 from llmroof.blocks.linear_attention import DeltaNet, KimiDelta, Lightning
 from llmroof.blocks.mlp import MLP
+from llmroof.blocks.recurrent import Recurrent
 from llmroof.blocks.registry import KINDS, block_class, block_schema, block_values, make_block
 from llmroof.blocks.rwkv import ChannelMix, TimeMix
 from llmroof.blocks.ssm import GatedRecurrence, Mamba, Mamba2, ShortConv
@@ -143,6 +145,55 @@ def test_every_block_says_what_it_is(block: Block) -> None:
     assert block.describe()
     assert block.workspace(Plan()) >= block.workspace(Plan(tp=4)) >= 0
     assert block.kind in KINDS
+
+
+def test_a_kind_of_block_that_leaves_a_part_open_cannot_be_made() -> None:
+    own = {"tensors", "operators", "workspace", "describe"}
+    mixer = {"inputs", "output", "convolved", "ways", "describe"}
+    for base, parts in ((Block, own), (Recurrent, mixer)):
+        for missing in parts:
+            given = dict.fromkeys(parts - {missing}, lambda self: None)
+            with pytest.raises(TypeError, match=missing):
+                type("Half", (base,), given)()
+
+
+def test_what_blocks_say_of_their_options() -> None:
+    attention = Attention(hidden=64, heads=8, kv_heads=4, head_dim=16)
+    assert attention.describe() == "GQA, 8 heads over 4 KV heads of 16"
+    assert replace(attention, kv_heads=1).describe().startswith("MQA, 8 heads over 1 KV heads")
+    assert replace(attention, kv_heads=8).describe().startswith("MHA, 8 heads over 8 KV heads")
+    full = replace(
+        attention, window=32, chunk=64, topk=5, qk_norm="head", qkv_bias=True, sinks=True,
+        gate="full", shares_kv=True,
+    )  # fmt: skip
+    assert full.describe().partition("of 16, ")[2] == (
+        "sliding window 32, chunks of 64, 5 keys picked by the indexer, q/k norms, biases, sinks, "
+        "gated output, KV of an earlier layer"
+    )
+    assert MLA.describe() == "MLA, 8 heads, latent 16 + 4 rope"
+    assert replace(MLA, topk=5, window=32).describe() == (
+        "MLA, 8 heads, latent 16 + 4 rope, 5 keys picked by the indexer, sliding window 32"
+    )
+    compressed = EVERY["compressed"]
+    assert compressed.describe() == "MQA, 8 heads of 16, window 32"
+    assert replace(compressed, rate=4, topk=5).describe() == (  # type: ignore[type-var]
+        "MQA, 8 heads of 16, window 32, 1 pooled token per 4, 5 of them picked by the indexer"
+    )
+    assert EVERY["chain"].describe() == "laurel: 64 -> 8 -> 64"
+    assert Chain("wide", (64, 8), copies=3).describe() == "wide: 64 -> 8, 3 times"
+    assert EVERY["idle"].describe() == "cross_attention: 1000 parameters that text does not use"
+    assert EVERY["attention experts"].describe() == (
+        "mixture of attention heads, 2 of 8 experts with 4 query heads each over 4 KV heads of 16"
+    )
+    assert Embedding(100, 64).describe() == "100 tokens x 64"
+    assert Embedding(100, 64, positions=9, more_vocab=50, more_width=8).describe() == (
+        "100 tokens x 64, 9 learned positions, 50 x 8 looked up for the layers"
+    )
+    assert Head(100, 64).describe() == "LM head of its own"
+    assert Head(100, 64, tied=True).describe() == "LM head tied to the embedding"
+    assert (
+        Reused(MLA).describe() == "MLA, 8 heads, latent 16 + 4 rope (weights of an earlier layer)"
+    )
 
 
 # --- softmax attention ---------------------------------------------------------------

@@ -80,6 +80,67 @@ def test_one_product_of_a_measured_device() -> None:
     assert times.bound == "overhead"
 
 
+def times_of(operator: Operator, **changes: object) -> Times:
+    """Times on the measured device, whose roofs are far away."""
+    found = measured_times(operator, limit(operator, machine()), machine(**changes).measured)
+    assert found is not None
+    return found
+
+
+def test_what_a_product_waits_for_is_what_its_limit_waits_for() -> None:
+    operator = gemm(100.0, 1000.0, 10.0, count=2.0)
+    by_compute = times_of(operator)
+    one = 2e6 / 2e11
+    assert (by_compute.compute, by_compute.memory) == pytest.approx((2 * one - 2e-6, 0.0))
+    by_memory = times_of(replace(operator, weight_bytes=3e6))
+    assert (by_memory.compute, by_memory.memory) == pytest.approx((4e6 / 1e15, 2 * one - 2e-6))
+    assert by_compute.total == by_memory.total == pytest.approx(2 * one)
+    assert by_compute.network == by_memory.network == 0.0
+    none = times_of(replace(operator, flop=0.0))
+    assert (none.compute, none.memory) == pytest.approx((0.0, 2 * one - 2e-6))
+
+
+def test_experts_share_the_rows_and_each_takes_its_product() -> None:
+    shape = {"rows": 800.0, "touched": 8.0, "n": 1000.0, "weight_bits": 16.0}
+    operator = Operator("experts", "moe", "bf16", flop=2.0 * 800 * 1000 * 10, shape=shape)
+    assert times_of(operator).total == pytest.approx(8 * 2 * 100 * 10 * 1000 / 2e11)
+    grouped = {"bf16": Surface((1.0,), (10.0,), (1000.0,), (((5e9,),),))}
+    assert times_of(operator, grouped=grouped).total == pytest.approx(8 * 2e6 / 5e9)
+    floor = limit(operator, machine())
+    assert measured_times(operator, floor, replace(MEASURED, gemm={})) is None
+    of_bytes = replace(operator, shape=shape | {"weight_bits": 8.0})
+    assert measured_times(of_bytes, floor, MEASURED) is None
+
+
+def test_attention_of_a_prompt_and_of_a_token() -> None:
+    shape = {"keys": 100.0, "new_tokens": 5.0}
+    operator = Operator("attention", "attention", "bf16", flop=1e9, kv_bytes=1e4, shape=shape)
+    # 100 keys lie halfway between 10 and 1000: sqrt(1e9 x 1e10) FLOP/s
+    assert times_of(operator).total == pytest.approx(1e9 / 10**9.5)
+    short = replace(operator, flop=1.0)
+    assert times_of(short).total == pytest.approx(1e4 / 1e7)  # no less than the cache it reads
+    token = replace(operator, shape=shape | {"new_tokens": 1.0})
+    assert times_of(token).total == pytest.approx(1e4 / 1e7)
+    empty = replace(token, kv_bytes=0.0, shape={"keys": 0.0, "new_tokens": 1.0})
+    assert times_of(empty).total == pytest.approx(1000 / 1e6)
+    floor = limit(operator, machine())
+    for without in ("prefill", "decode"):
+        assert measured_times(operator, floor, replace(MEASURED, **{without: {}})) is None
+
+
+def test_work_on_each_element_by_its_name_or_as_it_streams() -> None:
+    norm = Operator("mlp_norm", "elementwise", "bf16", activation_bytes=4e3, fused_bytes=6e3)
+    assert times_of(norm).total == pytest.approx(1e4 / 1e7)
+    rotary = replace(norm, name="rotary")
+    streams = {"read": CURVE, "copy": Curve((1.0,), (4e7,))}
+    assert times_of(rotary, streams=streams).total == pytest.approx(1e-6 + 1e4 / 1e8)
+    looked_up = replace(rotary, kind="embedding", activation_bytes=0.0, fused_bytes=0.0)
+    assert times_of(looked_up, streams=streams).total == pytest.approx(1e-6 + 1 / 1e8)
+    floor = limit(rotary, machine())
+    assert measured_times(rotary, floor, replace(MEASURED, streams={})) is None
+    assert measured_times(rotary, floor, replace(MEASURED, small={})) is None
+
+
 def test_no_time_falls_below_the_limit() -> None:
     slow = replace(device(peak=1e6, bandwidth=1e6), measured=MEASURED)
     operator = gemm(100.0, 100.0, 100.0)

@@ -38,6 +38,23 @@ def test_plans_that_cannot_be_say_why(plan: Plan, sentence: str) -> None:
         check_plan(load_model("qwen2.5-7b"), plan)
 
 
+@pytest.mark.parametrize(
+    ("plan", "sentence"),
+    [
+        (Plan(tp=2, dp=3, ep=4), "ep=4 does not divide tp x dp = 6"),
+        (
+            Plan(dp=12, ep=12),
+            "ep=12 does not divide the 8 experts of .*; possible: 1, 2, 4$",
+        ),
+    ],
+)
+def test_experts_spread_evenly_or_the_degrees_that_would_are_named(
+    plan: Plan, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        check_plan(load_model("mixtral-8x7b"), plan)
+
+
 def test_the_degrees_that_a_refusal_names_work() -> None:
     model = load_model("qwen2.5-7b")
     for degree in re.findall(r"\d+", fault(model, Plan(tp=3)).partition("possible: ")[2]):

@@ -374,6 +374,23 @@ def test_a_grid_is_the_same_however_it_is_cut(piece: int) -> None:
         assert np.array_equal(np.broadcast_to(figure, (5, 16)), cut[path] + np.zeros((5, 16))), path
 
 
+def test_pieces_of_a_grid_tell_the_same_figures_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure that has one place in the first piece and two values in a later one is refused."""
+    deployment, _ = deploy(model="llama-3.1-8b", gpu="h100")
+    pieces = []
+
+    def apart(deployment: Any, work: Workload) -> Any:
+        found = estimate(deployment, work)
+        pieces.append(found)
+        if len(pieces) == 1:
+            return found
+        return replace(found, serving=replace(found.serving, ttft=found.serving.ttft * 2.0))
+
+    monkeypatch.setattr("llmroof.engine.grid.estimate_piece", apart)
+    with pytest.raises(AssertionError, match="the same figure in one piece only"):
+        estimate_grid(deployment, Workload(np.arange(1.0, 9.0), 100.0, 10.0), 4)
+
+
 # --- whole tables --------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import device, run, weights_only
@@ -102,3 +104,6 @@ def test_a_format_without_arithmetic_is_refused_with_the_ways_out() -> None:
     with pytest.raises(Unsupported, match=r"has no bf16 .*use --precision fp16$"):
         require_support(load_hardware("t4"), recipe("bf16"))
     require_support(load_hardware("t4"), recipe("w4a16", "fp16"))
+    whole = replace(DEVICE, compute={"int8": 1.0, "fp8_fp16acc": 1.0})
+    with pytest.raises(Unsupported, match=r"no bf16 .*\(it has int8\): no --precision of a model"):
+        require_support(whole, recipe("bf16"))

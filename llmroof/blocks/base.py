@@ -7,6 +7,7 @@ it knows no hardware. Layers are tuples of blocks; a model repeats them.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -63,30 +64,30 @@ class Cache:
         return (self.held(context) * width + self.state) / min(tp, self.limit)
 
 
-class Block:
+class Block(ABC):
     """Base of all blocks; subclasses are frozen dataclasses."""
 
     kind: ClassVar[str]
 
+    @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
         """Every parameter of the block."""
-        raise NotImplementedError
 
     def cache(self) -> tuple[Cache, ...]:
         """What the block keeps per sequence (nothing by default)."""
         return ()
 
+    @abstractmethod
     def operators(self, steps: Sequence[Step], run: Execution) -> tuple[Operator, ...]:
         """The kernels of one pass on one device, in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def workspace(self, plan: Plan) -> float:
         """Activation values per token that are alive at once inside the block, per device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self) -> str:
         """One short phrase for people."""
-        raise NotImplementedError
 
     @property
     def parameters(self) -> float:

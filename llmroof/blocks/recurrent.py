@@ -9,6 +9,7 @@ units to be faster, which is the time model's matter.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from llmroof.blocks.base import (
@@ -38,21 +39,21 @@ class Recurrent(Block):
     scales: int
     conv_kernel: int
 
+    @abstractmethod
     def inputs(self) -> tuple[Linear, ...]:
         """Projections of the layer's input."""
-        raise NotImplementedError
 
     def inner(self) -> tuple[Linear, ...]:
         """Projections of what lies between input and output, one after the other."""
         return ()
 
+    @abstractmethod
     def output(self) -> Linear:
         """Projection back to the model width."""
-        raise NotImplementedError
 
+    @abstractmethod
     def convolved(self) -> int:
         """Channels of the short convolution."""
-        raise NotImplementedError
 
     def conv_biases(self) -> int:
         """Biases of the short convolution."""
@@ -70,9 +71,9 @@ class Recurrent(Block):
         """FLOP of the recurrence for one token."""
         return 0.0
 
+    @abstractmethod
     def ways(self) -> float:
         """How many devices can share the mixer: its heads."""
-        raise NotImplementedError
 
     def vectors(self) -> float:
         """Gains, decays and other small parameters, the layer norms apart."""

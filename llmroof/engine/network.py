@@ -96,12 +96,6 @@ def levels(hardware: Hardware, world: int) -> tuple[Level, ...]:
     return inner, Level("nic", hardware.links["nic"].bandwidth, math.inf)
 
 
-def scale_up(hardware: Hardware) -> tuple[float, int]:
-    """(bytes/s one way, devices) of the innermost level; Unsupported when none is known."""
-    inner = _inner(hardware)
-    return inner.bandwidth, int(inner.domain)
-
-
 def _inner(hardware: Hardware) -> Level:
     if "scale_up" in hardware.links:
         link = hardware.links["scale_up"]
