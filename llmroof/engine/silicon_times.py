@@ -68,8 +68,6 @@ def _family(operator: Operator, graph: GraphKernels) -> Family | None:
         return None
     if operator.kind == "moe":
         return Family("MoE", graph.launch["moe"])
-    if nothing(operator.weight_bytes):
-        return None
     name, _ = _GEMM[operator.compute]
     quantize = graph.launch["quantize"] if "quantize" in graph.families[name] else 0.0
     return Family(name, graph.launch["gemm"] + quantize)
