@@ -40,6 +40,8 @@ GOALS: list[dict[str, Any]] = [
     {"slo_ttft": 0.001, "request_rate": 3, "max_gpus": 4},
     {"slo_tpot": 0.05, "engine": "sglang"},
     {"slo_tpot": 0.05, "engine": "vllm", "prefix_hit_rate": 0.5},
+    {"request_rate": 150, "max_gpus": 3},
+    {"concurrency": 5000, "max_gpus": 5, "objective": "latency"},
 ]
 
 
@@ -275,6 +277,32 @@ def test_the_nearest_miss_is_the_nearest() -> None:
     assert fastest.options
     barely = recommend(model="llama-3.1-8b", gpu=GPUS, slo_tpot=answer.nearest.excess * 0.000499)
     assert not barely.options
+
+
+@pytest.mark.parametrize("load", [{"request_rate": 1e9}, {"concurrency": 10**9}], ids=str)
+def test_a_load_beyond_all_gpus_is_missed_at_once(load: dict[str, float]) -> None:
+    """No plan of 16 GPUs comes near it, which the bounds alone tell; the nearest carries it."""
+    answer = recommend(model="llama-3.1-8b", gpu=GPUS, **load)
+    assert not answer.options
+    assert answer.evaluated <= 10 < answer.tried
+    miss = answer.nearest
+    assert miss is not None
+    assert miss.reasons == ("max_gpus",)
+    carried = miss.estimate.serving.requests_per_s if "request_rate" in load else (
+        miss.estimate.load.concurrency)  # fmt: skip
+    assert miss.replicas * float(carried) == pytest.approx(1e9)
+    page = " ".join(run("recommend", "--gpu", ",".join(GPUS), "-r", "1e9").stdout.split())
+    assert "No configuration meets all of it." in page
+    assert "Fewer GPUs do not carry it." in page
+    assert "to be worked out" in page
+
+
+def test_replicas_that_are_chosen_carry_the_stream() -> None:
+    """Also where the rate is close to what the fewest replicas finish."""
+    for rate in (37.3, 100.0, 148.0, 1000.0, 1e6):
+        answer = recommend(model="llama-3.1-8b", gpu="h100", request_rate=rate, max_gpus=10**9)
+        (option,) = answer.options
+        assert float(option.estimate.serving.requests_per_s) * option.replicas >= rate * (1 - 1e-12)
 
 
 def test_too_few_gpus_for_the_model() -> None:

@@ -186,7 +186,7 @@ def _table(answer: Answer) -> Item:
 
 def _deployment(replicas: int, estimate: Estimate) -> str:
     row = tree(estimate)["inputs"]
-    return f"{replicas} of {devices_words(row)}" if replicas > 1 else devices_words(row)
+    return f"{replicas:,} of {devices_words(row)}" if replicas > 1 else devices_words(row)
 
 
 def _format(estimate: Estimate) -> str:
@@ -235,7 +235,10 @@ def _nothing(answer: Answer) -> Iterator[Item]:
     figures = {
         "slo_ttft": (units.show(serving.ttft, "s"), units.show(goal.slo_ttft or 0.0, "s")),
         "slo_tpot": (units.show(serving.tpot, "s"), units.show(goal.slo_tpot or 0.0, "s")),
-        "max_gpus": (str(miss.replicas * miss.estimate.deployment.num_gpus), str(goal.max_gpus)),
+        "max_gpus": (
+            f"{miss.replicas * miss.estimate.deployment.num_gpus:,}",
+            f"{goal.max_gpus:,}",
+        ),
     }
     yield Line("No configuration meets all of it.", "bad")
     missed = ", ".join(
@@ -244,12 +247,12 @@ def _nothing(answer: Answer) -> Iterator[Item]:
     )
     yield Line(
         f"Nearest: {_deployment(miss.replicas, miss.estimate)} in "
-        f"{_format(miss.estimate)}: {missed}. {_why(miss)}",
+        f"{_format(miss.estimate)}: {missed}. {_why(miss, goal)}",
         hang=2,
     )
 
 
-def _why(miss: Miss) -> str:
+def _why(miss: Miss, goal: Goal) -> str:
     """Which roof the missed target hangs on."""
     estimate = miss.estimate
     if "slo_tpot" in miss.reasons:
@@ -258,16 +261,19 @@ def _why(miss: Miss) -> str:
     if "slo_ttft" in miss.reasons:
         floor = units.show(estimate.prefill.roofline_time, "s")
         return f"Prefill is {estimate.prefill.bound}-bound; its physical limit is {floor}."
-    return "Fewer GPUs miss the other targets."
+    within = " within the targets" if goal.slo_ttft or goal.slo_tpot else ""
+    return f"Fewer GPUs do not carry it{within}."
 
 
 def _notes(answer: Answer) -> Iterator[Item]:
     yield Line("")
     if answer.tried:
-        counts = (
-            f"- {answer.tried:,} deployments have room for the model; {answer.evaluated:,} had "
-            f"to be worked out: the least time of the others is too long to win"
-        )
+        counts = f"- {answer.tried:,} deployments have room for the model"
+        if answer.evaluated < answer.tried:
+            counts += (
+                f"; {answer.evaluated:,} had to be worked out: the least time of the others is "
+                f"too long to win"
+            )
         yield Line(counts, hang=2)
     if any(option.estimate.deployment.run.precision.weights.quantized for option in answer.options):
         yield Line(

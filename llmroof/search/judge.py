@@ -54,11 +54,35 @@ def bounds(one: Candidate, goal: Goal, question: Question) -> tuple[float, float
     excess = np.maximum(_over(ttft, goal.slo_ttft), _over(tpot, goal.slo_tpot))
     least = float(np.min(excess)) if excess.size else math.inf
     e2e = ttft + (goal.output_len - 1) * tpot
-    good = (question.running <= one.slots) & (excess <= 1)
-    rate = np.where(good, question.running * dp / e2e, 0.0)
-    if not np.any(rate > 0):
+    running = _running(one, question) * dp
+    rate = running / e2e
+    devices = _fewest(goal, rate, running) * one.num_gpus
+    least = max(least, devices / goal.max_gpus)
+    rate = np.where(excess <= 1, rate, 0.0)
+    if devices > goal.max_gpus or not np.any(rate > 0):
         return math.inf, least
     return float(np.min(_score(deployment, goal, rate, e2e))), least
+
+
+def _running(one: Candidate, question: Question) -> Any:
+    """Sequences per rank at each place of the grid, 0 beyond the room; the last place fills it."""
+    room = question.running <= one.slots
+    running = np.where(room, question.running, 0.0)
+    if room.any():
+        most = min(one.slots, one.deployment.rules.max_num_seqs)
+        running[np.count_nonzero(room) - 1] = max(most, float(np.max(running)))
+    return running
+
+
+def _fewest(goal: Goal, rate: Any, running: Any) -> float:
+    """Replicas without which the load of a goal cannot be carried: 1 where it names none."""
+    wanted, each = goal.request_rate, rate
+    if wanted is None:
+        wanted, each = goal.concurrency, running
+    most = float(np.max(each, initial=0.0))
+    if wanted is None or most <= 0:
+        return 1.0
+    return max(1.0, math.ceil(wanted / most * (1.0 - 1e-9)))
 
 
 def _over(value: Any, target: float | None) -> Any:
@@ -191,7 +215,8 @@ def _fleet_of_rate(
     counts = fewest + np.concatenate([steps, _ONE_BY_ONE * 1.25 ** steps[1:]]).round()
     at = estimate_load(deployment, replace(load, kind="poisson"), goal.request_rate / counts)
     figures = figures_of(at.serving, counts.shape)
-    excess = excess_of(goal, figures)
+    carried = figures.rate >= goal.request_rate / counts  # at capacity, the rest would queue up
+    excess = np.where(carried, excess_of(goal, figures), math.inf)
     devices = counts * deployment.num_gpus
     good = (excess <= 1) & (devices <= goal.max_gpus)
     if not good.any():
