@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmroof import bearing
 from llmroof.arguments import ARRAYS, check_arguments
 from llmroof.engine.deployment import Deployment, Workers, Workload
 from llmroof.engine.estimate import Estimate, memory_of
@@ -15,8 +16,7 @@ from llmroof.engine.grid import estimate_grid
 from llmroof.engine.loaded import estimate_load
 from llmroof.engine.network import domains, reach
 from llmroof.engine.plans import growing_plans
-from llmroof.engine.serving import LOADS, Load
-from llmroof.engine.sharding import remarks
+from llmroof.engine.serving import Load
 from llmroof.errors import InputError
 from llmroof.models.model import Model
 from llmroof.operators import Number
@@ -74,16 +74,16 @@ def estimate(
         raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {prefix_hit_rate:g}")
     chunk = None if chunked_prefill is None else whole("chunked_prefill", chunked_prefill)
     together = _together(batch, concurrency, request_rate)
-    _check_load(load, random_lengths, concurrency, request_rate)
+    loaded = {"concurrency": concurrency is not None, "request_rate": request_rate is not None}
+    bearing.check_load(load, random_lengths, chunk, **loaded)
     work = Workload(together, **lengths, prefix_hit_rate=prefix_hit_rate, chunk_tokens=chunk)
     check_context(deployment.model, work)
     if all(options.get(name) is None for name in ("num_gpus", "tp", "pp", "dp", "ep")):
         deployment, found = smallest_plan(deployment, work)
         notes = (*notes, *found)
-    notes = (*notes, *remarks(deployment.model, deployment.run.plan))
 
     def ask(deployment: Deployment) -> Estimate:
-        if concurrency is None and request_rate is None:
+        if not any(loaded.values()):
             return estimate_grid(deployment, work)
         asked = _load(load, request_rate, concurrency, random_lengths)
         rate = None if request_rate is None else _positive("request_rate", request_rate)
@@ -94,6 +94,10 @@ def estimate(
         numbers = (together, *lengths.values(), concurrency, request_rate)
         deployment, found = _best_workers(deployment, ask, any(map(np.ndim, numbers)))
         notes = (*notes, *found)
+    static, most = not any(loaded.values()), options.get("max_num_seqs")
+    if static and most is not None:
+        bearing.check_batch(deployment, together)
+    notes = (*notes, *bearing.remarks(deployment, most, static=static))
     result = ask(deployment)
     given = {
         "model": model,
@@ -135,21 +139,9 @@ def _together(batch: Number, concurrency: Number, rate: Number) -> Number:
     return whole("batch", DEFAULTS["batch"] if batch is None else batch)
 
 
-def _check_load(kind: str, random: bool, concurrency: Number, rate: Number) -> None:
-    """Refuse what says how requests come where none, or a stream of them, is asked for."""
-    if kind != "closed" and concurrency is None and kind in LOADS:
-        raise InputError(f"load={kind} needs concurrency: how many requests are in flight")
-    if random and concurrency is None and rate is None:
-        raise InputError("random_lengths needs concurrency or request_rate: a batch has one length")
-
-
 def _load(kind: str, rate: Number, concurrency: Number, random: bool) -> dict[str, Any]:
-    if kind not in LOADS:
-        raise InputError(f"load must be {' or '.join(LOADS)}, not '{kind[:40]}'")
     if rate is not None:
         return {"kind": "poisson", "random": random}
-    if kind == "poisson":
-        raise InputError("a Poisson load needs request_rate")
     return {"kind": kind, "random": random, "concurrency": whole("concurrency", concurrency)}
 
 

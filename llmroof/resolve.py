@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.arguments import check_values
+from llmroof.bearing import check_routing
 from llmroof.blocks.base import Block
 from llmroof.calibration.load import EngineRules, load_calibration, load_engine, with_fitted
 from llmroof.engine.deployment import OVERLAPS, Deployment, Speculation, Workers
@@ -123,6 +124,7 @@ def deploy(
     speculation = speculate(speculative_tokens, acceptance_rate, draft_model)
     if speculation is not None and speculation.draft is not None:
         check_plan(speculation.draft, plan)
+    check_routing(loaded, speculation.draft if speculation else None, routing_skew)
     _amount("price", price, "USD per GPU-hour")
     _amount("power", power, "watts per GPU")
     listed = hardware.price.usd_per_hour if hardware.price else None

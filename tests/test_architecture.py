@@ -22,6 +22,7 @@ LAYERS = (
     ("models",),
     ("calibration",),
     ("engine",),
+    ("bearing",),
     ("resolve", "arguments"),
     ("api",),
     ("figures",),

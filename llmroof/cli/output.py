@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import click
 
 from llmroof.errors import InputError
 
@@ -37,8 +39,12 @@ class Target:
         page: Callable[[], Page],
         document: Callable[[], dict[str, Any]],
         rows: Callable[[], Sequence[dict[str, Any]]],
+        notes: Iterable[str] = (),
     ) -> None:
-        """Write the answer in the chosen form; only that form is made."""
+        """Write the answer in the chosen form; only that form is made.
+
+        `notes` go to stderr where the form is rows, which have no place for a sentence.
+        """
         if self.format == "table":
             self._show_page(page())
             return
@@ -48,6 +54,8 @@ class Target:
             self.write(to_json(document()))
         else:
             self.write((to_csv if self.format == "csv" else to_markdown)(rows()))
+            for note in notes:
+                click.echo(f"note: {note}", err=True)
 
     def _show_page(self, page: Page) -> None:
         from llmroof.render.page import screen_width, to_text

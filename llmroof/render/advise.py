@@ -9,7 +9,7 @@ from llmroof.engine.estimate import Estimate
 from llmroof.engine.phases import PhaseEstimate
 from llmroof.figures import tree
 from llmroof.render.flags import command, words
-from llmroof.render.page import Item, Line, Page, grid, heading, page
+from llmroof.render.page import Item, Line, Page, grid, heading, note_lines, page
 from llmroof.render.record import Tree, head, inputs, plain_tree
 from llmroof.render.report import deployment_line
 from llmroof.search.advise import (
@@ -45,6 +45,7 @@ def advise_document(estimate: Estimate, pulls: Sequence[Pull], by: str) -> Tree:
                 "speculative_tokens": ASSUMED_TOKENS,
                 "acceptance_rate": ASSUMED_ACCEPTANCE,
             },
+            "notes": list(estimate.notes),
         }
     )
 
@@ -132,7 +133,7 @@ def advise_page(
             heading("To see the first one"),
             Line(f"  {_again(estimate, asked, good[0])}", hang=4),
         ]
-    return page([*items, *_assumed(good)])
+    return page([*items, *_assumed(good), *note_lines(estimate.notes)])
 
 
 def _again(estimate: Estimate, asked: Mapping[str, Any], pull: Pull) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.figures import COLUMNS, more_is_better
-from llmroof.render.page import Item, Line, Page, grid, page
+from llmroof.render.page import Item, Line, Page, grid, note_lines, page
 from llmroof.render.record import Tree, head, plain, plain_tree, tree
 from llmroof.render.sweep import devices_words
 from llmroof.search.compare import Comparison, time_shift
@@ -48,6 +48,7 @@ def compare_document(comparison: Comparison) -> Tree:
                     **{name: tree(one)[name] for name in ("memory", "serving", "cost", "energy")},
                     "ratios": dict(ratios),
                     "words": list(words(comparison, place)) if place else [],
+                    "notes": list(one.notes),
                 }
                 for place, (one, label, ratios) in enumerate(
                     zip(comparison.estimates, labels(comparison), comparison.ratios, strict=True)
@@ -90,7 +91,12 @@ def compare_page(comparison: Comparison) -> Page:
     for place in range(1, len(names)):
         for sentence in words(comparison, place):
             items.append(Line(f"- {marks[place]} against A: {sentence}", hang=2))
-    return page(items)
+    said = [
+        f"{mark}: {note}"
+        for mark, one in zip(marks, comparison.estimates, strict=True)
+        for note in one.notes
+    ]
+    return page([*items, *note_lines(said)])
 
 
 def labels(comparison: Comparison) -> list[str]:

@@ -45,6 +45,7 @@ def explain_document(estimate: Estimate, names: tuple[str, ...] = ()) -> Tree:
     return head("explain") | {
         "inputs": plain_tree(inputs(estimate)),
         "sections": [section_document(section) for section in sections(estimate, names)],
+        "notes": list(estimate.notes),
     }
 
 

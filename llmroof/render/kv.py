@@ -49,6 +49,7 @@ def kv_document(estimate: Estimate, contexts: tuple[int, ...]) -> Tree:
                 }
                 for i in range(len(contexts))
             ],
+            "notes": list(estimate.notes),
         }
     )
 
@@ -121,7 +122,7 @@ def kv_rows(document: Tree) -> list[dict[str, Any]]:
     shared = {
         name: value
         for name, value in document.items()
-        if name not in ("schema", "llmroof_version", "inputs", "contexts")
+        if name not in ("schema", "llmroof_version", "inputs", "contexts", "notes")
     }
     where = {name: document["inputs"][name] for name in ("model", "hardware", "num_gpus", "tp")}
     kept = {"kv_cache_dtype": document["inputs"]["kv_cache_dtype"]}

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmroof import units
 from llmroof.engine.estimate import Estimate
-from llmroof.render.page import Grid, Item, Line, Page, grid, heading, page
+from llmroof.render.page import Grid, Item, Line, Page, grid, heading, note_lines, page
 from llmroof.render.record import layers_document
 from llmroof.render.report import title
 
@@ -32,7 +32,7 @@ def layers_page(estimate: Estimate) -> Page:
             "quiet",
         )
     )
-    return page(items)
+    return page([*items, *note_lines(estimate.notes)])
 
 
 def layers_rows(estimate: Estimate) -> list[dict[str, Any]]:

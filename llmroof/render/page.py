@@ -69,6 +69,12 @@ def heading(text: str) -> Line:
     return Line(text, "title")
 
 
+def note_lines(notes: Iterable[str]) -> list[Item]:
+    """Sentences on what an answer rests on, each a line of its own; nothing for none."""
+    found: list[Item] = [Line(f"- {note}", hang=2) for note in notes]
+    return [Line(""), *found] if found else []
+
+
 def grid(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],

@@ -86,7 +86,11 @@ def layers_document(estimate: Estimate) -> Tree:
         for name, phase in (("prefill", estimate.prefill), ("decode", estimate.decode))
         for cost in phase.operators
     ]
-    return head("layers") | plain_tree({"inputs": inputs(estimate), "operators": operators})
+    return (
+        head("layers")
+        | plain_tree({"inputs": inputs(estimate), "operators": operators})
+        | {"notes": list(estimate.notes)}
+    )
 
 
 def operator_figures(name: str, phase: PhaseEstimate, cost: OperatorCost) -> Tree:

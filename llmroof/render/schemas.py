@@ -220,8 +220,7 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
             "inputs": INPUTS,
             "kv_cache_bytes_per_token": AMOUNT,
             "state_bytes_per_sequence": AMOUNT,
-            **keys(AMOUNT, "weights_bytes", "capacity_bytes", "reserved_bytes"),
-            "available_bytes": AMOUNT,
+            **keys(AMOUNT, "weights_bytes", "capacity_bytes", "reserved_bytes", "available_bytes"),
             "contexts": several(
                 record(
                     context=POSITIVE,
@@ -244,9 +243,7 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
     "model": (
         "A model",
         {
-            "id": TEXT,
-            "name": TEXT,
-            "family": TEXT,
+            **keys(TEXT, "id", "name", "family"),
             "hub": several(TEXT),
             **keys(POSITIVE, "parameters", "active_parameters"),
             "embedding_parameters": COUNT,
@@ -287,7 +284,6 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
             "options": several(_OPTION),
             "nearest": maybe(_MISS),
             **keys(COUNT, "candidates", "evaluated"),
-            "notes": several(TEXT),
         },
     ),
     "advice": (
@@ -333,6 +329,7 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
                     inputs=INPUTS,
                     ratios=mapping(maybe(NUMBER)),
                     words=several(TEXT),
+                    notes=several(TEXT),
                 )
             ),
         },
@@ -366,6 +363,8 @@ DOCUMENTS: Final[dict[str, tuple[str, dict[str, Schema]]]] = {
 }
 
 
+#: documents that tell in sentences what they rest on
+_NOTED: Final = ("layers", "kv", "explain", "recommendation", "advice")
 #: keys that a document of a kind has where they mean something
 _SOMETIMES: Final[dict[str, dict[str, Schema]]] = {
     "estimate": {"steady": _STEADY, "disaggregated": _SPLIT},
@@ -376,7 +375,8 @@ def schema(kind: str) -> Schema:
     """The JSON Schema of `llmroof.<kind>/1`."""
     title, content = DOCUMENTS[kind]
     first = {"schema": {"const": f"llmroof.{kind}/1"}, "llmroof_version": TEXT}
-    whole = optional(record(first, content), **_SOMETIMES.get(kind, {}))
+    last = {"notes": several(TEXT)} if kind in _NOTED else {}
+    whole = optional(record(first, content, last), **_SOMETIMES.get(kind, {}))
     return {"$schema": _DIALECT, "title": f"llmroof.{kind}/1", "description": title, **whole}
 
 

@@ -13,14 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmroof import figures
+from llmroof import bearing, figures
 from llmroof.api import estimate as ask
 from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.estimate import Estimate, estimate
 from llmroof.engine.network import domains, reach
 from llmroof.engine.plans import fault, growing_plans
 from llmroof.engine.roofline import BOUNDS
-from llmroof.engine.sharding import remarks
 from llmroof.errors import InputError, LlmroofError
 from llmroof.models.model import Model
 from llmroof.operators import Plan
@@ -190,8 +189,9 @@ def _deployments(
         raise fault_of
     if len(chosen) > _MOST:
         raise InputError(f"more than {_MOST} GPUs x precisions x plans: name fewer")
+    most = wanted.options.get("max_num_seqs")
     made = [
-        (found, recipe, formulas_of(found), _basis(found, start, notes))
+        (found, recipe, formulas_of(found), _basis(found, start, notes, most))
         for found, recipe, notes in chosen
     ]
     return made, refused
@@ -226,11 +226,13 @@ def _plans(
         yield {"tp": plan.tp, **({"pp": plan.pp} if plan.pp > 1 else {})}
 
 
-def _basis(deployment: Deployment, start: Estimate, notes: Sequence[str]) -> list[Tree]:
-    """What the figures rest on, whatever the sliders say."""
+def _basis(
+    deployment: Deployment, start: Estimate, notes: Sequence[str], most: int | None
+) -> list[Tree]:
+    """What the figures rest on, whatever the sliders say; `most` is the max_num_seqs asked for."""
     work = {name: getattr(start.workload, name) for name in LONGEST}
     found = estimate(deployment, Workload(**work))
-    said = (*notes, *remarks(deployment.model, deployment.run.plan))
+    said = (*notes, *bearing.remarks(deployment, most))
     given = tuple(name for name in start.defaults if name == "price")
     return basis(replace(found, defaults=given, notes=said))
 

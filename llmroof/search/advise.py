@@ -16,7 +16,7 @@ import numpy as np
 from llmroof.engine.estimate import Estimate
 from llmroof.errors import InputError, LlmroofError
 from llmroof.search.again import Change, again
-from llmroof.search.levers import draft_for, format_changes
+from llmroof.search.levers import draft_for, format_changes, too_many
 from llmroof.search.space import formats_of
 from llmroof.search.stops import Stop, stop_at
 from llmroof.specs.catalog import HARDWARE
@@ -189,7 +189,7 @@ def _pull(estimate: Estimate, title: str, change: Change, metric: str, used: boo
         result = again(estimate, **change)
     except LlmroofError:
         return None
-    if not _holds(result):
+    if too_many(result, change) or not _holds(result):
         return None
     scan = None
     if not {"batch", "concurrency", "request_rate"} & change.keys():

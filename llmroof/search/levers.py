@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmroof.bearing import beyond
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as run
 from llmroof.errors import LlmroofError
@@ -165,9 +166,18 @@ def _recipe(name: str) -> Change:
 
 
 def answers(estimate: Estimate, changes: Iterable[Change]) -> Iterator[tuple[Change, Estimate]]:
-    """Answers to the changes that the model and the device allow."""
+    """Answers to the changes that the model, the device and the engine's limit allow."""
     for change in changes:
         try:
-            yield change, again(estimate, **change)
+            result = again(estimate, **change)
         except LlmroofError:
             continue
+        if not too_many(result, change):
+            yield change, result
+
+
+def too_many(result: Estimate, change: Change) -> bool:
+    """True where a change asks for a static batch that the engine would not run at once."""
+    return "batch" in change and bool(
+        beyond(result.deployment, float(np.max(result.workload.batch)))
+    )

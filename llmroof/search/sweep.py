@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
+from llmroof import bearing
 from llmroof.api import COUNTS, smallest_plan, worker_splits
 from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as estimate_static
 from llmroof.engine.grid import PIECE, regions
 from llmroof.engine.loaded import CURVE_POINTS, estimate_load
-from llmroof.engine.serving import LOADS, Load
+from llmroof.engine.serving import Load
 from llmroof.errors import InputError, LlmroofError, UnknownName
 from llmroof.figures import COLUMNS, FIGURES, SPANS, STEADY, flat_name, more_is_better
 from llmroof.resolve import deploy
@@ -209,7 +211,7 @@ def _views(axes: Axes, start: int, piece: int, tally: Tally) -> Iterator[View]:
             break
         if first + size > start:
             try:
-                ask, deployment = _combination(options, mesh)
+                ask, limits = _combination(options, mesh)
             except LlmroofError as error:
                 fault = fault or error
                 lost = min(first + size, tally.total) - max(first, start)
@@ -217,31 +219,33 @@ def _views(axes: Axes, start: int, piece: int, tally: Tally) -> Iterator[View]:
                 tally.seen = min(first + size, tally.total)
             else:
                 answered = True
-                yield from _mesh_views(
-                    ask, deployment, mesh, axes.shape, first, start, piece, tally
-                )
+                yield from _mesh_views(ask, limits, mesh, axes.shape, first, start, piece, tally)
         first += size
     if fault is not None and not answered and start == 0:
         raise fault
 
 
-#: the deployment and the numbers of one piece -> its estimate
-_Ask = Callable[[Deployment, Mapping[str, Any]], Estimate]
+#: the numbers of one piece -> its estimate
+_Ask = Callable[[Mapping[str, Any]], Estimate]
+#: the numbers of one piece -> why some points have no answer, and where the others are
+_Limits = Callable[[Mapping[str, Any]], Iterator[tuple[str, Any]]]
 
 
-def _combination(options: dict[str, Any], mesh: Mapping[str, Any]) -> tuple[_Ask, Deployment]:
-    """How to ask one combination of categories, and its deployment."""
+def _combination(options: dict[str, Any], mesh: Mapping[str, Any]) -> tuple[_Ask, _Limits]:
+    """How to ask one combination of categories, and what no point of it may exceed."""
     rest = dict(options)
     work = {name: rest.pop(name) for name in _WORK if rest.get(name) is not None}
     kind, random = rest.pop("load", "closed"), rest.pop("random_lengths", False)
+    loaded = {name: name in mesh for name in ("concurrency", "request_rate")}
+    bearing.check_load(kind, random, work.get("chunked_prefill"), **loaded)
     deployment, notes = deploy(**rest)
     if all(rest.get(name) is None for name in _PLAN):
         deployment, found = smallest_plan(deployment, _smallest(mesh))
         notes = (*notes, *found)
     if rest.get("num_gpus") is not None and all(rest.get(name) is None for name in COUNTS):
         worker_splits(deployment, several=True)
-    ask = _asking(kind, random, work, notes)
-    return ask, deployment
+    limits = partial(bearing.limits, deployment, rest.get("max_num_seqs"))
+    return _asking(deployment, kind, random, work, notes), limits
 
 
 def _smallest(mesh: Mapping[str, Any]) -> Workload:
@@ -251,14 +255,14 @@ def _smallest(mesh: Mapping[str, Any]) -> Workload:
     return Workload(float(np.min(at_once)), *(float(np.min(one)) for one in lengths))
 
 
-def _asking(kind: str, random: bool, work: dict[str, Any], notes: tuple[str, ...]) -> _Ask:
+def _asking(
+    deployment: Deployment, kind: str, random: bool, work: dict[str, Any], notes: tuple[str, ...]
+) -> _Ask:
     hit = work.get("prefix_hit_rate", 0.0)
     if not 0 <= hit < 1:
         raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {hit:g}")
-    if kind not in LOADS:
-        raise InputError(f"load must be {' or '.join(LOADS)}, not '{kind[:40]}'")
 
-    def ask(deployment: Deployment, numbers: Mapping[str, Any]) -> Estimate:
+    def ask(numbers: Mapping[str, Any]) -> Estimate:
         lengths = {"input_len": numbers["input_len"], "output_len": numbers["output_len"]}
         if "batch" in numbers:
             static = Workload(
@@ -283,7 +287,7 @@ def _asking(kind: str, random: bool, work: dict[str, Any], notes: tuple[str, ...
 
 def _mesh_views(
     ask: _Ask,
-    deployment: Deployment,
+    limits: _Limits,
     mesh: Mapping[str, Any],
     shape: tuple[int, ...],
     first: int,
@@ -291,10 +295,9 @@ def _mesh_views(
     piece: int,
     tally: Tally,
 ) -> Iterator[View]:
-    """The pieces of one mesh. Points beyond the model's context have no answer."""
+    """The pieces of one mesh. Points beyond the limits have no answer."""
     if "request_rate" in mesh:
         piece = max(1, piece // CURVE_POINTS)
-    longest = deployment.model.max_context
     for region in regions(shape, piece):
         sizes = tuple(len(range(*cut.indices(n))) for cut, n in zip(region, shape, strict=True))
         count = int(np.prod(sizes, dtype=int))
@@ -304,15 +307,12 @@ def _mesh_views(
             cut = {name: _cut(array, region) for name, array in mesh.items()}
             points = np.arange(first, first + count)
             mask = (points >= start) & (points < tally.total)
-            if longest is not None:
-                within = np.ravel(
-                    np.broadcast_to(cut["input_len"] + cut["output_len"] <= longest, sizes)
-                )
-                if not within.all():
-                    reason = f"longer than the {longest} tokens {deployment.model.name} takes"
-                    tally.skip(int(np.count_nonzero(mask & ~within)), reason)
+            for reason, inside in limits(cut):
+                within = np.ravel(np.broadcast_to(inside, sizes))
+                if lost := int(np.count_nonzero(mask & ~within)):
+                    tally.skip(lost, reason)
                     mask = mask & within
-            yield View(ask(deployment, cut), points, sizes, mask)
+            yield View(ask(cut), points, sizes, mask)
         first += count
 
 

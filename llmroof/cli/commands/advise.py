@@ -60,7 +60,7 @@ def command(asked: dict[str, Any], by: str, plot: str | None, target: Target) ->
 
         return advise_rows(estimate, pulls)
 
-    target.show(page, document, rows)
+    target.show(page, document, rows, estimate.notes)
     if plot is not None:
         from pathlib import Path
 

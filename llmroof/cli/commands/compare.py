@@ -66,7 +66,8 @@ def command(
 
         return compare_rows(comparison)
 
-    target.show(page, document, rows)
+    said = [note for one in comparison.estimates for note in one.notes]
+    target.show(page, document, rows, dict.fromkeys(said))
     if plot is not None:
         from pathlib import Path
 

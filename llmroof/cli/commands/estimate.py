@@ -71,10 +71,7 @@ def command(asked: dict[str, Any], calibrate_with: dict[str, float] | None, targ
 
         return table(result)
 
-    target.show(page, document, rows)
-    if target.format in ("csv", "markdown"):  # rows have no place for a sentence
-        for note in result.notes:
-            click.echo(f"note: {note}", err=True)
+    target.show(page, document, rows, result.notes)
     import numpy as np
 
     return 0 if np.any(result.fits) else 1

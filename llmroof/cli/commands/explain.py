@@ -39,4 +39,5 @@ def command(asked: dict[str, Any], names: tuple[str, ...], target: Target) -> No
         lambda: explain.explain_page(result, names, given(asked)),
         lambda: explain.explain_document(result, names),
         lambda: explain.explain_rows(result, names),
+        result.notes,
     )

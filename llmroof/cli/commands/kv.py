@@ -35,7 +35,10 @@ def command(asked: dict[str, Any], contexts: tuple[int, ...] | None, target: Tar
 
     document = kv.kv_document(result, contexts or _known(result.deployment.model.max_context))
     target.show(
-        lambda: kv.kv_page(result, document), lambda: document, lambda: kv.kv_rows(document)
+        lambda: kv.kv_page(result, document),
+        lambda: document,
+        lambda: kv.kv_rows(document),
+        result.notes,
     )
     return 0 if any(row["max_batch"] for row in document["contexts"]) else 1
 

@@ -27,4 +27,5 @@ def command(asked: dict[str, Any], target: Target) -> None:
         lambda: layers.layers_page(result),
         lambda: record.layers_document(result),
         lambda: layers.layers_rows(result),
+        result.notes,
     )
