@@ -351,7 +351,7 @@ def _throughput(sides: _Sides, load: Load, ranks: Number, start: float) -> Numbe
         (_at(rate, place, under.shape), _at(running, place, under.shape))
         for place in (first - 1, np.minimum(first, _POINTS - 1))
     )
-    slope = (n1 - n0) / np.maximum(x1 - x0, _TINY)
+    slope = (n1 - n0) / np.maximum(x1 - x0, _TINY * (n1 - n0 + 1.0))  # a curve at its top is flat
     low, high = x0, np.minimum(x1, sides.top)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
