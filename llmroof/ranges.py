@@ -36,16 +36,19 @@ def parse_numbers(text: str, smallest: int = 1) -> tuple[int, ...]:
     return tuple(found)
 
 
-def parse_decimals(text: str) -> tuple[float, ...]:
-    """Numbers above zero joined by commas. Raises ValueError with a sentence."""
-    found = []
+def parse_decimals(text: str, zero: bool = False) -> tuple[float, ...]:
+    """Numbers above zero, or with `zero` also that, joined by commas.
+
+    Raises ValueError with a sentence.
+    """
+    found, due = [], "of 0 or more" if zero else "above 0"
     for part in text.split(","):
         try:
             value = float(part) if part.isascii() and "_" not in part else math.nan
         except ValueError:
             value = math.nan
-        if not MIN_VALUE <= value <= MAX_VALUE:
-            raise ValueError(f"'{_short(text)}' is not a number above 0: write 0.5 or 1,2,4")
+        if not (MIN_VALUE <= value <= MAX_VALUE or (zero and value == 0)):
+            raise ValueError(f"'{_short(text)}' is not a number {due}: write 0.5 or 1,2,4")
         found.append(value)
     if len(found) > MAX_POINTS:
         raise ValueError(f"'{_short(text)}' holds more than {MAX_POINTS} numbers")

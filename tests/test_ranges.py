@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmroof.ranges import MAX_POINTS, parse_numbers
+from llmroof.ranges import MAX_POINTS, parse_decimals, parse_numbers
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,12 @@ def test_any_text_gives_numbers_or_a_sentence(text: str) -> None:
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=20))
 def test_lists_come_back(numbers: list[int]) -> None:
     assert parse_numbers(",".join(map(str, numbers))) == tuple(numbers)
+
+
+def test_decimals_may_be_zero_only_where_that_means_something() -> None:
+    assert parse_decimals("0,0.5", zero=True) == (0.0, 0.5)
+    assert parse_decimals("1e-9,2") == (1e-9, 2.0)
+    for text, zero, due in (("0", False, "above 0"), ("-1", True, "of 0 or more"),
+                            ("nan", True, "of 0 or more"), ("1e-10", True, "of 0 or more")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"'{text}' is not a number {due}"):
+            parse_decimals(text, zero)

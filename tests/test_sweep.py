@@ -446,3 +446,14 @@ def test_a_sweep_shares_no_devices_out_between_workers() -> None:
         [row] = rows({**apart, **counts})
         alone = llmroof.estimate(**{name: one[0] for name, one in {**apart, **counts}.items()})
         assert row["ttft_s"] == alone.serving.ttft
+
+
+def test_nothing_found_and_nothing_accepted_are_shares_to_sweep() -> None:
+    """A share of 0 is what a question without the option has."""
+    args = ["sweep", "--gpu", "h100", "--prefix-hit-rate", "0,0.5", "--columns", "ttft_s",
+            "--top", "9", "--by", "ttft_s", "--format", "json"]  # fmt: skip
+    rows = json.loads(CliRunner().invoke(cli, args).stdout)["rows"]
+    assert rows[-1]["ttft_s"] == float(llmroof.estimate(gpu="h100").serving.ttft)
+    assert rows[0]["ttft_s"] < rows[-1]["ttft_s"]
+    guess = ["sweep", "--gpu", "h100", "--speculative-tokens", "3", "--acceptance-rate", "0,0.9"]
+    assert CliRunner().invoke(cli, guess).exit_code == 0

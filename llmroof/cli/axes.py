@@ -76,13 +76,13 @@ _OPTIONS: Final[dict[str, tuple[tuple[str, ...], Any, str]]] = {
     "chunked_prefill": (("--chunked-prefill",), Numbers(), "Tokens per pass of a static prefill."),
     "prefix_hit_rate": (
         ("--prefix-hit-rate",),
-        Decimals(),
+        Decimals(zero=True),
         "Shares of each prompt found in the prefix cache.",
     ),
     "speculative_tokens": (("--speculative-tokens",), Numbers(), "Tokens drafted per step."),
     "acceptance_rate": (
         ("--acceptance-rate",),
-        Decimals(),
+        Decimals(zero=True),
         "Chances that a drafted token is accepted.",
     ),
     "draft_model": (("--draft-model",), SpecNames("model"), "Models that draft."),
@@ -162,9 +162,12 @@ def _ranges(name: str, value: Any) -> Any:
         return tuple(str(part) for part in parts)
     if not isinstance(kind, Numbers | Decimals):
         return value
-    parse: Callable[[str], tuple[float, ...]] = (
-        parse_numbers if isinstance(kind, Numbers) else parse_decimals
-    )
+
+    def parse(text: str) -> tuple[float, ...]:
+        if isinstance(kind, Decimals):
+            return parse_decimals(text, kind.zero)
+        return parse_numbers(text)
+
     try:
         return tuple(number for part in parts for number in parse(str(part)))
     except ValueError as error:

@@ -35,12 +35,15 @@ class Decimals(_ParamType):
 
     name = "decimals"
 
+    def __init__(self, zero: bool = False) -> None:
+        self.zero = zero
+
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
         """Parse; what is no finite number fails."""
         if isinstance(value, tuple):
             return value
         try:
-            return parse_decimals(str(value))
+            return parse_decimals(str(value), self.zero)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
