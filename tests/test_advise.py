@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -185,6 +187,15 @@ def test_documents_and_frames() -> None:
 
 
 # --- compare ---------------------------------------------------------------------------
+
+
+def test_rows_of_deployments_that_have_different_figures() -> None:
+    """What only one of them has is an empty cell of the other."""
+    pair = ("compare", "h100", "h100,tp=2,disaggregated", "-m", "gpt2", "-c", "8")
+    first, second = csv.DictReader(io.StringIO(run(*pair, "--format", "csv").stdout))
+    assert first["disaggregated_limited_by"] == ""
+    assert second["disaggregated_limited_by"] != ""
+    assert "disaggregated_limited_by" in run(*pair, "--format", "markdown").stdout
 
 
 def test_compare_is_the_estimates_side_by_side() -> None:

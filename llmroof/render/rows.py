@@ -33,13 +33,15 @@ class Writer(Protocol):
 
 
 class CsvWriter:
-    """CSV with a header; unknown is an empty cell, whole numbers have no point."""
+    """CSV with a header; unknown is an empty cell, whole numbers have no point.
+
+    The header comes with the first rows, so that a question that is refused writes nothing.
+    """
 
     def __init__(self, stream: IO[bytes], columns: Sequence[str], header: bool = True) -> None:
         self.stream = stream
         self.columns = tuple(columns)
-        if header:
-            self._append([columns])
+        self.header = header
 
     def write(self, rows: Rows) -> None:
         """Append rows."""
@@ -48,11 +50,16 @@ class CsvWriter:
 
     def _append(self, rows: Iterable[Any]) -> None:
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
+        lines = csv.writer(text, lineterminator="\n")
+        if self.header:
+            lines.writerow(self.columns)
+            self.header = False
+        lines.writerows(rows)
         self.stream.write(text.getvalue().encode())  # one write for all rows of a piece
 
     def close(self) -> None:
-        """Flush; the stream stays open."""
+        """Flush; the stream stays open. Without rows the header stands alone."""
+        self._append(())
         self.stream.flush()
 
 

@@ -65,19 +65,28 @@ def to_json(document: Tree) -> str:
 def to_csv(table: Sequence[Tree]) -> str:
     """CSV with a header; unknown is an empty cell."""
     stream = io.StringIO()
-    names = list(table[0]) if table else []
+    names = _names(table)
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _csv_cell(row[name]) for name in names} for row in table)
+    writer.writerows({name: _csv_cell(row.get(name)) for name in names} for row in table)
     return stream.getvalue()
+
+
+def _names(table: Sequence[Tree]) -> list[str]:
+    """The columns of all rows; a deployment may have figures that another lacks."""
+    names: Tree = {}
+    for row in table:
+        if row.keys() != names.keys():
+            names |= row
+    return list(names)
 
 
 def to_markdown(table: Sequence[Tree]) -> str:
     """A Markdown table, one row per point; empty without rows."""
     if not table:
         return ""
-    names = list(table[0])
-    return _markdown(names, [[_cell(row[name]) for name in names] for row in table])
+    names = _names(table)
+    return _markdown(names, [[_cell(row.get(name)) for name in names] for row in table])
 
 
 def _markdown(names: Sequence[str], body: Sequence[Sequence[str]]) -> str:
