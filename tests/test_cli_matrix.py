@@ -80,6 +80,8 @@ BESIDE: dict[tuple[str, str], list[str]] = {
     ("sweep", "load"): ["-c", "2"],
     ("sweep", "random_lengths"): ["-c", "2"],
     ("sweep", "weights"): ["--gpu", "a100"],
+    ("sweep", "chart"): ["--plot", "base.png"],
+    ("", "routing_skew"): ["--model", "gpt-oss-20b"],
     ("", "load"): ["-c", "2"],
     ("", "random_lengths"): ["-c", "2"],
     ("", "speculative_tokens"): ["--acceptance-rate", "0.5"],
@@ -236,7 +238,8 @@ def test_a_valid_value(name: str, option: click.Option) -> None:
             pytest.skip("tested with its feature")
         args.append(value)
     beside = BESIDE.get((name, str(option.name)), BESIDE.get(("", str(option.name)), []))
-    small = ["--model", "gpt2"] if name in ("sweep", "estimate") and option.name != "model" else []
+    plain = name in ("sweep", "estimate") and option.name != "model" and "--model" not in beside
+    small = ["--model", "gpt2"] if plain else []
     result = run([*base(name, option), *args, *beside, *small])
     assert result.exit_code in (0, 1), result.output[-500:]
     assert "Error" not in result.stderr
@@ -270,6 +273,13 @@ def test_what_no_command_knows(name: str) -> None:
         ["estimate", "-b", "1,2", "--calibrate-with", "tpot=10ms"],
         ["estimate", "--calibrate-with", "tpot=10ms,tpot=11ms"],
         ["estimate", "--isl", "131072", "--osl", "1"],
+        ["estimate", "-c", "4", "--chunked-prefill", "64"],
+        ["estimate", "-b", "9", "--max-num-seqs", "8"],
+        ["estimate", "--routing-skew", "1"],
+        ["sweep", "-b", "4", "--load", "burst"],
+        ["sweep", "-b", "4", "--random-lengths"],
+        ["sweep", "-r", "4", "--chunked-prefill", "64"],
+        ["sweep", "--chart", "heat"],
         ["layers", "-b", "1,2"],
         ["explain", "--isl", "1,2"],
         ["sweep", "-b", "1", "-c", "1"],

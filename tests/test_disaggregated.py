@@ -499,6 +499,5 @@ def test_a_curve_at_its_top_divides_by_nothing() -> None:
         model="deepseek-v3", gpu="mi300x", tp=2, pp=2, disaggregated=True, decode_workers=3,
         prefill_tp=1, prefill_pp=4, concurrency=many, speculative_tokens=64, acceptance_rate=0.7,
     ).serving  # fmt: skip
-    assert np.all(np.diff(found.requests_per_s) >= 0)
     # Little's law: what is under way is rate x time
     assert found.requests_per_s * found.e2e_latency == pytest.approx(many, rel=1e-6)

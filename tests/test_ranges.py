@@ -78,7 +78,7 @@ def test_lists_come_back(numbers: list[int]) -> None:
 def test_decimals_may_be_zero_only_where_that_means_something() -> None:
     assert parse_decimals("0,0.5", zero=True) == (0.0, 0.5)
     assert parse_decimals("1e-9,2") == (1e-9, 2.0)
-    for text, zero, due in (("0", False, "above 0"), ("-1", True, "of 0 or more"),
-                            ("nan", True, "of 0 or more"), ("1e-10", True, "of 0 or more")):  # fmt: skip
+    for text, zero in (("0", False), ("-1", True), ("nan", True), ("1e-10", True)):
+        due = "of 0 or more" if zero else "above 0"
         with pytest.raises(ValueError, match=f"'{text}' is not a number {due}"):
             parse_decimals(text, zero)

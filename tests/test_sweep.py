@@ -376,7 +376,11 @@ def test_no_point_left_is_a_no() -> None:
         (("--format", "parquet"), "name a file with -o"),
         (("--pareto", "hardware,tpot_s"), "holds no numbers"),
         (("--gpu", "h100,,a100"), "empty name"),
-        (("--chart", "heat", "--heat", "a,b"), "three columns"),
+        (("--plot", "x.png", "--chart", "heat", "--heat", "a,b"), "three columns"),
+        (("--plot", "x.png", "--chart", "heat", "--heat", ",,"), "three columns"),
+        (("--plot", "x.png", "--heat", "batch,tp,tpot_s"), "--heat names the columns of --chart"),
+        (("--chart", "heat"), "--chart says what --plot draws: name its file"),
+        (("--tp", "3", "--format", "csv"), "tp=3 does not divide"),
     ],
 )
 def test_faults_of_the_command(args: tuple[str, ...], message: str) -> None:
@@ -384,6 +388,7 @@ def test_faults_of_the_command(args: tuple[str, ...], message: str) -> None:
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize(

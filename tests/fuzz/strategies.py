@@ -152,53 +152,98 @@ def scenarios() -> list[str]:
 
 #: values of options by what they are for, valid ones first
 VALUES: Final[dict[str, tuple[str, ...]]] = {
-    "model": ("gpt2", "llama-3-8b", "mixtral-8x7b", "deepseek-v3", "llama-3.1-70b"),
+    "model": ("gpt2", "llama-3-8b", "mixtral-8x7b", "deepseek-v3", "llama-3.1-70b", "gpt-oss-20b"),
     "draft_model": ("gpt2", "llama-3.2-1b"),
-    "gpu": ("a100", "h100", "l4", "t4", "mi300x", "gaudi2", "b200"),
-    "batch": ("1", "32", "1:64:x4", "1,2", "100000"),
-    "concurrency": ("1", "16", "1,64", "5000"),
-    "request_rate": ("0.5", "2", "1,4", "1e9"),
-    "input_len": ("1", "128", "8192", "64,128", "1000000"),
+    "gpu": ("a100", "h100", "l4", "t4", "mi300x", "gaudi2", "b200", "a100-pcie-40gb"),
+    "batch": ("1", "32", "2", "7", "100000"),
+    "concurrency": ("1", "16", "64", "5000"),
+    "request_rate": ("0.5", "2", "4", "1e-9", "1e9"),
+    "input_len": ("1", "128", "1000", "8192", "1000000"),
     "output_len": ("1", "16", "256", "1000000"),
+    "contexts": ("1", "1024", "1024,4096", "1:100000:x3"),
     "precision": ("bf16", "fp16", "fp8", "int8", "w8a16", "w4a16", "nvfp4", "mxfp4"),
     "weights": ("bf16", "int4", "fp8", "q4_k"),
     "activations": ("bf16", "fp8"),
     "kv_cache_dtype": ("bf16", "fp8", "int4"),
-    "engine": ("vllm", "sglang", "trtllm", "generic"),
+    "engine": ("vllm", "sglang", "trtllm", "generic", "llamacpp"),
     "num_gpus": ("1", "2", "8", "3"),
     "tp": ("1", "2", "4", "8"),
-    "pp": ("1", "2"),
-    "dp": ("1", "2"),
+    "pp": ("1", "2", "3"),
+    "dp": ("1", "2", "4"),
     "ep": ("1", "2", "8"),
+    **{f"prefill_{name}": ("1", "2", "4") for name in ("tp", "pp", "dp", "ep")},
+    "prefill_workers": ("1", "2", "60000"),
+    "decode_workers": ("1", "3", "60000"),
+    "transfer_bandwidth": ("50 GB/s", "400 Gbit/s", "1 B/s"),
     "price": ("0", "2.5", "1e300"),
     "power": ("0", "350"),
     "gpu_memory_utilization": ("0.9", "1", "0.01"),
+    "max_num_seqs": ("1", "64", "65536"),
+    "max_num_batched_tokens": ("1", "2048", "1000000000"),
+    "chunked_prefill": ("1", "512", "1000000000"),
     "prefix_hit_rate": ("0", "0.5", "0.999"),
     "acceptance_rate": ("0", "0.7", "1"),
-    "speculative_tokens": ("1", "4"),
+    "speculative_tokens": ("1", "4", "64"),
     "routing_skew": ("0", "1", "4"),
-    "slo_ttft": ("0.5", "200 ms"),
-    "slo_tpot": ("0.03", "20 ms"),
-    "where": ("fits", "tpot_s < 30 ms", "tpot_s / 0 > 1", "batch ="),
+    "slo_ttft": ("0.5", "0.001", "1e6"),
+    "slo_tpot": ("0.03", "1e-9"),
+    "max_gpus": ("1", "8", "1000000000"),
+    "count": ("1", "5"),
+    "calibrate_with": ("tpot=12ms", "ttft=0.2,tpot=10ms", "ttft=1e-9", "tpot=1e9"),
+    "where": ("fits", "tpot_s < 30 ms", "tpot_s / 0 > 1", "memory >= 80 GB", "batch ="),
+    "sort": ("memory", "bandwidth", "parameters", "id"),
     "top": ("3",),
-    "by": ("tpot_s", "model"),
-    "pareto": ("tpot_s,ttft_s",),
-    "columns": ("tpot_s,fits",),
-    "allow": ("added",),
-    "expect": ("tpot_s: mape < 1",),
+    "by": ("tpot_s", "model", "tpot"),
+    "pareto": ("tpot_s,ttft_s", "fits,tpot_s"),
+    "columns": ("tpot_s,fits", "batch"),
+    "start": ("0", "1", "99"),
+    "end": ("1", "2", "99"),
+    "heat": ("batch,input_len,tpot_s",),
+    "allow": ("added", "removed,fixed"),
+    "expect": ("tpot_s: mape < 1", "tpot_s: n >= 1"),
+    "measured": (),
+    "section": ("decode",),
 }
-_ARGUMENTS: Final = ("h100", "gpt2", "a100,tp=2", "t4", "llama-3-8b", "nothing", "")
+#: options of a sweep that may hold several of those values
+_SEVERAL: Final = ("batch", "concurrency", "request_rate", "input_len", "output_len", "gpu",
+                   "precision", "tp", "engine")  # fmt: skip
+_DEPLOYMENTS: Final = (
+    "h100", "a100,tp=2", "t4,precision=fp16", "b200,kv-cache-dtype=fp8", "h100,tp=2,disaggregated",
+    "l4,batch=4", "mi300x,engine=sglang", "h100,model=gpt2",
+)  # fmt: skip
+#: what the arguments of a command may name, valid ones first; files are made for each run
+_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
+    "deployments": _DEPLOYMENTS,
+    "gpus": ("h100", "a100", "t4", "mi300x"),
+    "gpu": ("h100", "a100", "t4", "mi300x"),
+    "model": ("gpt2", "llama-3-8b", "mixtral-8x7b", "deepseek-v3"),
+    "source": ("gpt2", "llama-3-8b"),
+    "rows": ("{rows}",),
+    "scenarios": ("{plan}", "{plan}", "{rows}"),
+}
+_OTHER: Final = ("h100", "gpt2", "a100,tp=2", "nothing", "", ".", "/dev/null", "{plan}")
 #: options that write files, wait, or ask other machines
 _LEFT_OUT: Final = frozenset(
     ("output", "force", "plot", "help", "version", "specs", "axes", "file", "update", "html")
 )
 #: commands that write, serve, measure this machine or take long by their nature
-_QUIET: Final = frozenset(("plot", "measure", "report", "serve", "check", "validate", "calibrate"))
+_QUIET: Final = frozenset(("plot", "measure", "report", "serve", "calibrate"))
+#: options that mean nothing without others
+_TOGETHER: Final[dict[str, tuple[str, ...]]] = {
+    "speculative_tokens": ("--acceptance-rate", "0.7"),
+    "acceptance_rate": ("--speculative-tokens", "3"),
+    "draft_model": ("--acceptance-rate", "0.7", "--speculative-tokens", "3"),
+    **dict.fromkeys(("transfer_bandwidth", "transfer_overlap", "prefill_workers", "decode_workers",
+                     "prefill_tp", "prefill_pp", "prefill_dp", "prefill_ep"), ("--disaggregated",)),
+    "top": ("--by", "tpot_s"),
+    "load": ("--concurrency", "8"),
+    "random_lengths": ("--concurrency", "8"),
+}  # fmt: skip
 
 
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
-    """A command with up to five options, most of them with values they can take."""
+    """A command with up to six options: all of honest values, or with one or more odd ones."""
     names = [name for name in cli.list_commands(None) if name not in _QUIET]  # type: ignore[arg-type]
     name = draw(st.sampled_from(names))
     command = cli.get_command(None, name)  # type: ignore[arg-type]
@@ -214,19 +259,38 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         for param in command.params
         if isinstance(param, click.Option) and param.name not in _LEFT_OUT
     ]
-    chosen = draw(st.lists(st.sampled_from(options), max_size=5)) if options else []
-    if any(isinstance(param, click.Argument) for param in command.params):
-        args += draw(st.lists(st.sampled_from(_ARGUMENTS), max_size=3))
+    oddness = draw(st.sampled_from((0, 0, 0, 1, 2)))  # none, one value in eight, one in two
+    chosen = draw(st.lists(st.sampled_from(options), max_size=6)) if options else []
+    for param in command.params:
+        if isinstance(param, click.Argument):
+            args += draw(_arguments(param, oddness))
     for param in chosen:
         args.append(draw(st.sampled_from(param.opts)))
         if not param.is_flag:
-            args.append(draw(_value(param)))
+            args.append(draw(_value(param, name, oddness)))
+        if draw(st.booleans()):
+            args += _TOGETHER.get(param.name or "", ())
     return args
 
 
-def _value(param: click.Option) -> st.SearchStrategy[str]:
+def _arguments(param: click.Argument, oddness: int) -> st.SearchStrategy[list[str]]:
+    known = st.sampled_from(_ARGUMENTS.get(param.name or "", _OTHER))
+    one = known if oddness == 0 else st.one_of(known, known, st.sampled_from(_OTHER))
+    if oddness:
+        return st.lists(one, max_size=3)
+    least = 2 if param.name in ("deployments", "gpus") else 1
+    return st.lists(one, min_size=least, max_size=3 if param.nargs == -1 else 1)
+
+
+def _value(param: click.Option, command: str, oddness: int) -> st.SearchStrategy[str]:
+    several = command == "sweep" and param.name in _SEVERAL
     if isinstance(param.type, click.Choice):
         honest = st.sampled_from([str(choice) for choice in param.type.choices])
     else:
-        honest = st.sampled_from(VALUES.get(param.name or "", ("1", "2", "0.5", "a")))
-    return st.one_of(honest, honest, honest, odd)
+        values = VALUES.get(param.name or "", ()) or ("1", "2", "0.5", "a")
+        honest = st.sampled_from(values)
+        if several:
+            honest = st.lists(honest, min_size=1, max_size=3).map(",".join)
+    if oddness == 0:
+        return honest
+    return st.one_of(*[honest] * (7 if oddness == 1 else 1), odd)

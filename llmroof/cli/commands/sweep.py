@@ -68,9 +68,7 @@ _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 @click.option(
     "--chart",
     type=click.Choice(["frontier", "cost", "batch", "heat"]),
-    default="frontier",
-    show_default=True,
-    help="What --plot draws.",
+    help="What --plot draws.  [default: frontier]",
 )
 @click.option(
     "--heat",
@@ -91,7 +89,7 @@ def command(
     force: bool,
     resume: bool,
     plot: str | None,
-    chart: str,
+    chart: str | None,
     heat: str | None,
 ) -> int:
     """Every combination of GPUs, models, precisions, plans and workloads.
@@ -106,6 +104,7 @@ def command(
     from llmroof.search.sweep import chosen_columns, make_choice
 
     check_part(start, end)
+    drawing = _Chart(plot, chart, heat)
     path = None if output is None else Path(output)
     form = form or (_ENDINGS.get(path.suffix.lower(), "table") if path else "table")
     for file, over in ((path, force or resume), (Path(plot) if plot else None, force)):
@@ -123,18 +122,22 @@ def command(
     if resume:
         raise InputError("--resume goes on with a .csv or .parquet that -o names")
     part = (start, end)
-    return _show(axes, choice, wanted, part, form, path, force, _Chart(plot, chart, heat))
+    return _show(axes, choice, wanted, part, form, path, force, drawing)
 
 
 class _Chart:
     """The chart that is wanted beside the answer, if any."""
 
-    def __init__(self, path: str | None, kind: str, heat: str | None) -> None:
+    def __init__(self, path: str | None, kind: str | None, heat: str | None) -> None:
         self.path = None if path is None else Path(path)
-        self.kind = kind
-        self.heat = _split(heat or "batch,input_len,tpot_s")
-        if len(self.heat) != 3:
+        self.kind = kind or "frontier"
+        if heat is not None and self.kind != "heat":
+            raise InputError("--heat names the columns of --chart heat")
+        self.heat = _split("batch,input_len,tpot_s" if heat is None else heat)
+        if len(self.heat) != 3 or not all(self.heat):
             raise InputError("--heat takes three columns: X,Y,VALUE")
+        if path is None and kind is not None:
+            raise InputError("--chart says what --plot draws: name its file")
 
     def draw(self, rows: list[dict[str, Any]]) -> None:
         """Write it."""
