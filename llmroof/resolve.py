@@ -12,7 +12,8 @@ import numpy as np
 from llmroof.arguments import check_values
 from llmroof.bearing import check_routing
 from llmroof.blocks.base import Block
-from llmroof.calibration.load import EngineRules, load_calibration, load_engine, with_fitted
+from llmroof.calibration.device import of_device
+from llmroof.calibration.load import EngineRules, load_calibration, load_engine
 from llmroof.engine.deployment import OVERLAPS, Deployment, Speculation, Workers
 from llmroof.engine.network import ALL_REDUCE, AUTO
 from llmroof.engine.plans import check_plan
@@ -133,7 +134,7 @@ def deploy(
         hardware,
         Execution(chosen, plan, attention, fusion, kv_cache, routing_skew, all_reduce),
         rules,
-        None if limit else with_fitted(load_calibration(), hardware.fitted),
+        None if limit else of_device(load_calibration(), hardware),
         listed if price is None else price,
         DEFAULTS["engine"] if engine is None else engine,
         speculation,

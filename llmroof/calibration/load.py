@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,6 @@ from typing import Any, Final
 from llmroof.calibration.graphs import GraphKernels, load_graph_kernels
 from llmroof.calibration.links import LinkFit, load_links
 from llmroof.errors import UnknownName
-from llmroof.specs.measured import Fitted
 from llmroof.specs.schema import (
     Field,
     Flag,
@@ -61,7 +61,8 @@ class Calibration:
     """All coefficients of the expected-time model, with where they come from.
 
     `devices` are the ids of the profiles whose kernels were timed for them; `step` are seconds
-    of host work per pass.
+    of host work per pass. `carried` tells by vendor how they are carried over to all others,
+    `best_product` being that of the timed devices.
     """
 
     kinds: Mapping[str, KernelFit]
@@ -71,6 +72,8 @@ class Calibration:
     devices: tuple[str, ...] = ()
     graph: GraphKernels = field(default_factory=load_graph_kernels)
     step: float = 0.0
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+    best_product: float = 1.0
 
     def kind(self, name: str) -> KernelFit:
         """The coefficients of an operator kind; unlisted kinds are elementwise work."""
@@ -83,8 +86,9 @@ class EngineRules:
 
     `utilization` share of the device it may use, of what the weights leave when
     `of_free`; `prompt_share` of the libraries' rate that the engine's own matrix products
-    reach with prompts, `short_sums` where they add up in 16 bits; `held_output` part of an
-    answer that reserves cache; seconds, tokens,
+    reach with prompts, `short_sums` where they add up in 16 bits, `lane` the bytes/s that each
+    processor takes in at one token; `host_` seconds of the host between decode steps;
+    `held_output` part of an answer that reserves cache; seconds, tokens,
     sequences and plain shares otherwise. `kv_cache` is the format of the KV cache unless
     one is asked for, where matmuls run in 8 bits or fewer, and `mxfp4` that of the activations
     of MXFP4 weights on devices with 4-bit arithmetic; "" keeps the 16-bit base.
@@ -112,6 +116,10 @@ class EngineRules:
     mxfp4: str = ""
     prompt_share: float = 1.0
     short_sums: bool = False
+    lane: float = math.inf
+    host_step: float = 0.0
+    host_sequence: float = 0.0
+    host_ranks: float = 0.0
     source: str = ""
 
     def pool(self, capacity: float, weights: float) -> float:
@@ -124,6 +132,19 @@ class EngineRules:
         if self.of_free:
             return self.utilization * left
         return max(left - (1.0 - self.utilization) * capacity, self.spare * left)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What becomes of the coefficients on devices of a vendor whose kernels were not timed.
+
+    `launch` and `start` multiply launches and the starts of collectives; `best_product` is the
+    share of the peak that the best matrix product of any shape reaches; None: as the timed ones.
+    """
+
+    launch: float = 1.0
+    start: float = 1.0
+    best_product: float | None = None
 
 
 _KERNEL: Final = Table(
@@ -161,6 +182,21 @@ _SCHEMA: Final = Table(
             required=True,
         ),
         "devices": Field(ListOf(Text()), "profiles whose kernels were timed", required=True),
+        "best_product": Field(_SHARE, "of the timed devices' peaks", required=True),
+        "carried": Field(
+            MapOf(
+                Table(
+                    {
+                        "launch": Field(Number(0.1, 10.0), "multiplier", required=True),
+                        "start": Field(Number(0.1, 10.0), "of collectives", required=True),
+                        "best_product": Field(_SHARE, "of the peak, where no profile says"),
+                    },
+                    lambda v: Carried(**v),
+                )
+            ),
+            "devices of other vendors",
+            required=True,
+        ),
         "sources": Field(
             ListOf(
                 Table(
@@ -202,6 +238,8 @@ def _rules(v: dict[str, Any]) -> EngineRules:
         mxfp4="" if v["mxfp4"] == "base" else v["mxfp4"],
         prompt_share=v.get("products", {}).get("prompt_share", 1.0),
         short_sums=v.get("products", {}).get("short_sums", False),
+        lane=v.get("products", {}).get("lane", math.inf),
+        **{f"host_{name}": seconds for name, seconds in v.get("host", {}).items()},
         source=v["sources"][0]["title"],
     )
 
@@ -228,16 +266,27 @@ _ENGINES: Final = MapOf(
                     {
                         "prompt_share": Field(_SHARE, "of the libraries' rate", required=True),
                         "short_sums": Field(Flag(), "added up in 16 bits", required=True),
+                        "lane": Field(Quantity("B/s"), "of one processor at one token"),
                     }
                 ),
                 "matrix products by kernels of the engine's own",
+            ),
+            "host": Field(
+                Table(
+                    {
+                        "step": Field(Quantity("s", low=0), "of each", required=True),
+                        "sequence": Field(Quantity("s", low=0), "of each one in it", True),
+                        "ranks": Field(Quantity("s", low=0), "where processes share", True),
+                    }
+                ),
+                "work of the host between decode steps",
             ),
             "hold": Field(Number(0.0, 1.0), "part of an answer that reserves cache", True),
             "block": Field(Number(1, 1e9, whole=True), "tokens per KV block", required=True),
             "chunk": Field(Number(1, 1e9, whole=True), "prompt tokens in a step", required=True),
             "max_num_seqs": Field(Number(1, 1e9, whole=True), "sequences at once", required=True),
             "mixes": Field(Flag(), "decode rides along with prefill", required=True),
-            "launch": Field(Number(0.1, 10.0), "multiplier on launches", required=True),
+            "launch": Field(Number(0.1, 50.0), "multiplier on launches", required=True),
             "eager": Field(Number(0.1, 50.0), "the same, with prompts", required=True),
             "start": Field(Quantity("s", low=0), "arrival to scheduling", required=True),
             "lag": Field(Number(0.0, 500.0), "decode steps before a first token", required=True),
@@ -293,33 +342,6 @@ def load_calibration(name: str = "universal") -> Calibration:
         values["network"],
         values["sources"][0]["title"],
         devices=tuple(values["devices"]),
-    )
-
-
-def with_fitted(calibration: Calibration, fitted: Fitted | None) -> Calibration:
-    """The coefficients that were fitted to rows of one device, in place of the universal ones.
-
-    Shares and launches of matrix products are the fitted ones; those of all other kinds keep
-    their ratio to them. The formulas of single kernels, fitted elsewhere, step aside.
-    """
-    if fitted is None:
-        return calibration
-    base = calibration.kind("gemm")
-    compute = 1.0 if fitted.compute is None else fitted.compute / base.compute[16]
-    memory = 1.0 if fitted.memory is None else fitted.memory / base.memory
-    launch = 1.0 if fitted.launch is None else fitted.launch / base.launch
-    kinds = {
-        name: KernelFit(
-            kind.launch * launch,
-            {bits: min(1.0, share * compute) for bits, share in kind.compute.items()},
-            min(1.0, kind.memory * memory),
-        )
-        for name, kind in calibration.kinds.items()
-    }
-    return replace(
-        calibration,
-        kinds=kinds,
-        graph=replace(calibration.graph, architectures=()),
-        step=fitted.step or 0.0,
-        source=f"llmroof calibrate: {fitted.rows:.0f} measured rows, {fitted.date}",
+        carried=values["carried"],
+        best_product=values["best_product"],
     )

@@ -12,7 +12,8 @@ from llmroof.cli.types import COUNT, Decimals, Numbers, Rate, SpecName
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ENGINES: Final = (
-    "generic", "vllm", "sglang", "trtllm", "llamacpp", "llamacpp-eager", "llamacpp-metal"
+    "generic", "vllm", "sglang", "trtllm", "llamacpp", "llamacpp-eager", "llamacpp-metal",
+    "vllm-2024", "vllm-eager", "trtllm-2024", "pytorch",
 )  # fmt: skip
 _LONG_HELP: Final = "number or range: 8, 1,8,64, 1:256, 64:4096:+64, 1:512:x2"
 _DEGREE: Final = click.IntRange(min=1, max=65536)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,19 +93,21 @@ class Deployment:
     @property
     def time_model(self) -> TimeModel | None:
         """Operators and their limits -> times in a CUDA graph; None is the limit itself."""
-        return self._model(self.rules.launch_scale)
+        return self._model(self.rules.launch_scale, lane=self.rules.lane)
 
     @property
     def prompt_model(self) -> TimeModel | None:
         """The same for passes with prompts, whose kernels engines launch one by one."""
         return self._model(self.rules.eager_scale, self.rules.prompt_share)
 
-    def _model(self, launch_scale: float, rate: float = 1.0) -> TimeModel | None:
+    def _model(
+        self, launch_scale: float, rate: float = 1.0, lane: float = math.inf
+    ) -> TimeModel | None:
         calibration, hardware = self.calibration, self.hardware
         if calibration is None:
             return None
         return lambda operators, floors: expected(
-            operators, floors, calibration, hardware, launch_scale, rate
+            operators, floors, calibration, hardware, launch_scale, rate, lane
         )
 
 

@@ -32,17 +32,18 @@ def expected(
     hardware: Hardware,
     launch_scale: float = 1.0,
     rate: float = 1.0,
+    lane: float = np.inf,
 ) -> list[Times]:
     """Times of operators over all their runs on one device, from their physical limits.
 
     Kinds with a formula of their own take that (`silicon_times`), devices that were measured
     their curves. Elementwise work also pays the traffic that a perfect fusion would avoid;
     `launch_scale` is the engine's multiplier on launches, `rate` what its matrix products
-    reach of the libraries' rate. Shares are at most 1: no time
-    falls below the limit.
+    reach of the libraries' rate, `lane` the bytes/s that a processor takes in with them. Shares are
+    at most 1: no time falls below the limit.
     """
     own: dict[int, Times] = kernel_times(
-        operators, floors, calibration.graph, hardware, launch_scale, rate
+        operators, floors, calibration.graph, hardware, launch_scale, rate, lane
     )
     pairs = list(zip(operators, floors, strict=True))
     if hardware.measured is not None and hardware.fitted is None:

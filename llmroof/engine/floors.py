@@ -90,11 +90,11 @@ def _message(operator: Operator, devices: Sequence[Deployment]) -> Number:
     sent = operator.shape["message"] * ((world - 1) / world)
     links = [[link.bandwidth for link in one.hardware.links.values()] for one in devices]
     times = sent / _column(max(rates, default=np.inf) for rates in links)
-    calibration = devices[0].calibration
+    found = [one.calibration for one in devices if one.calibration is not None]
     curves = any(_has_curves(one.hardware) for one in devices)
-    if calibration is None or curves or devices[0].run.all_reduce != AUTO:
+    if len(found) < len(devices) or curves or devices[0].run.all_reduce != AUTO:
         return times
     sums = operator.kind == "all_reduce"
-    fit = calibration.network["all_reduce" if sums else "others"]
-    reached = (2.0 if sums else 1.0) / max(fit.share.values())
-    return times * reached + (fit.start + fit.per_doubling * np.log2(world))
+    fits = [one.network["all_reduce" if sums else "others"] for one in found]
+    reached = _column((2.0 if sums else 1.0) / max(fit.share.values()) for fit in fits)
+    return times * reached + _column(fit.start + fit.per_doubling * np.log2(world) for fit in fits)

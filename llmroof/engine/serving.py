@@ -289,7 +289,11 @@ def verified(guess: Speculation | None) -> float:
 
 
 def per_token(deployment: Deployment, step: Step, time: Number) -> Number:
-    """Seconds per token of a decode step: with speculation, drafts included, several a step."""
+    """Seconds per token of a decode step: with speculation, drafts included, several a step.
+
+    What the host does between two steps comes besides.
+    """
+    time = time + between_steps(deployment, step.batch)
     guess = deployment.speculation
     if guess is None:
         return time
@@ -298,6 +302,19 @@ def per_token(deployment: Deployment, step: Step, time: Number) -> Number:
         one = replace(step, new_tokens=1.0, logits=1.0)
         time = time + guess.tokens * pass_of(drafter, (one,)).time
     return time / guess.tokens_per_step
+
+
+def between_steps(deployment: Deployment, sequences: Number) -> Number:
+    """Seconds of host work between two decode steps of a rank, its devices idle meanwhile.
+
+    The host schedules, samples and collects a token of each sequence, and tells what comes
+    next to the processes of a model that is shared out. None at the limit.
+    """
+    rules, plan = deployment.rules, deployment.run.plan
+    if deployment.calibration is None or not rules.host_step:
+        return 0.0
+    shared = rules.host_ranks if plan.tp * plan.pp > 1 else 0.0
+    return rules.host_step + shared + rules.host_sequence * sequences
 
 
 def pass_of(deployment: Deployment, steps: Sequence[Step], prompts: bool = False) -> Pass:

@@ -27,22 +27,28 @@ _GEMM: Final[Mapping[str, tuple[str, float]]] = {
     "fp8": ("gemm fp8", 1.0),
     "fp4": ("gemm nvfp4", 0.5625),
 }
+#: bytes of an activation that vector units multiply as it is
+_PLAIN: Final = 2.0
 #: bf16 FLOP/s of one processor where a profile does not count them: an H100's, 989 TFLOP/s
 #: over 132 (hardware_specs/h100-sxm.yaml)
 _PROCESSOR_PEAK: Final = 7.5e12
 
 
-def silicon(hardware: Hardware, compute: str, rate: float = 1.0) -> Silicon:
+def silicon(
+    hardware: Hardware, compute: str, rate: float = 1.0, lane: float = np.inf
+) -> Silicon:
     """What a kernel sees of a device; what its profile leaves open takes a neutral value.
 
     Processors follow from the peak, the clock is the reference, no working set stays in an
-    unknown cache, and an unknown power limit never binds.
+    unknown cache, and an unknown power limit never binds. A processor takes in at most `lane`
+    bytes/s: few of them do not keep fast memory busy.
     """
     count = hardware.processors.get("count")
+    processors = count or max(1.0, round(hardware.peak("bf16") / _PROCESSOR_PEAK))
     return Silicon(
         peak=hardware.peak(compute) * rate,
-        bandwidth=hardware.memory.bandwidth,
-        processors=count or max(1.0, round(hardware.peak("bf16") / _PROCESSOR_PEAK)),
+        bandwidth=min(hardware.memory.bandwidth, lane * processors),
+        processors=processors,
         cache=hardware.caches.get("l2", 1.0),
         clock=hardware.processors.get("clock", REFERENCE_CLOCK),
         power=hardware.tdp or np.inf,
@@ -80,6 +86,7 @@ def kernel_times(
     hardware: Hardware,
     launch_scale: float,
     rate: float = 1.0,
+    lane: float = np.inf,
 ) -> dict[int, Times]:
     """Times over all runs, never below their floors, of the operators that have a formula.
 
@@ -102,8 +109,10 @@ def kernel_times(
         alike.setdefault(group, []).append(at)
     ones: dict[int, Number] = {}
     for (name, compute, _), places in alike.items():
-        fit, seen = graph.families[name], silicon(hardware, compute, rate)
-        times = _seconds(name, fit, seen, _GEMM[compute][1], [given[at] for at in places])
+        fit = graph.families[name]
+        seen = silicon(hardware, compute, rate, np.inf if name == "MoE" else lane)
+        vector = hardware.compute.get("fp32", 0.0) if _GEMM[compute][1] == _PLAIN else 0.0
+        times = _seconds(name, fit, seen, (_GEMM[compute][1], vector), [given[at] for at in places])
         ones |= zip(places, times, strict=True)
     return {
         at: _times(
@@ -147,20 +156,24 @@ def _seconds(
     name: str,
     fit: Mapping[str, float],
     seen: Silicon,
-    activation: float,
+    operands: tuple[float, float],
     given: Sequence[Mapping[str, Number]],
 ) -> Sequence[Number]:
     """Seconds of a run of each kernel of one family; several lie along a first axis.
 
+    `operands` are bytes of an activation, and FLOP/s of the units for few rows of them.
     Matrix products below 16 bits quantize their input first. The two grouped products of a
     fused kernel of experts have each half of what it moves around.
     """
+    activation, vector = operands
     kernel = given[0] if len(given) == 1 else _side_by_side(given)
     if name == "MoE":
         halved = {**fit, "permute": fit["permute"] / 2, "local": fit["local"] / 2}
         one = kernels.moe(seen, halved, **kernel, activation=activation)
     else:
-        one = kernels.gemm(seen, fit, **kernel, activation=activation, steady=True)
+        one = kernels.gemm(
+            seen, fit, **kernel, activation=activation, steady=True, vector=vector
+        )
         if "quantize" in fit:
             one = one + kernels.quantize(seen, fit, m=kernel["m"], k=kernel["k"])
     if len(given) == 1:

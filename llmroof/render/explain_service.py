@@ -6,6 +6,7 @@ from typing import Any
 
 from llmroof import units
 from llmroof.engine.estimate import Estimate
+from llmroof.engine.serving import between_steps
 from llmroof.errors import LlmroofError
 from llmroof.render.basis import price_basis
 from llmroof.render.derive import Section, Step, number, text
@@ -115,6 +116,9 @@ def serving_section(estimate: Estimate) -> Section:
     guess = estimate.deployment.speculation
     drafted = " + the draft model's over the prompts" if guess and guess.draft else ""
     step = "decode step" if guess is None else "decode step and drafts / tokens they give"
+    host = float(between_steps(estimate.deployment, work.batch / estimate.deployment.run.plan.dp))
+    if host:
+        step = f"{step}, with {units.show(host, 's')} of the host between steps,"
     items: list[Any] = [
         *drafted_tokens(estimate),
         Line(

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof.api import check_context, resolve_precision, smallest_plan
-from llmroof.calibration.load import load_calibration, with_fitted
+from llmroof.calibration.device import of_device
+from llmroof.calibration.load import load_calibration
 from llmroof.engine.deployment import Deployment, Workers, Workload
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.estimate import estimate as run_static
@@ -115,8 +116,8 @@ def _workers(deployment: Deployment, change: Change, plan: Plan) -> Workers | No
 def on_hardware(deployment: Deployment, hardware: Hardware) -> Deployment:
     """The same on other devices: their listed price, own power and own fitted coefficients."""
     price, calibration = hardware.price, deployment.calibration
-    if calibration is not None and hardware.fitted != deployment.hardware.fitted:
-        calibration = with_fitted(load_calibration(), hardware.fitted)
+    if calibration is not None:
+        calibration = of_device(load_calibration(), hardware)
     return replace(
         deployment,
         hardware=as_run(hardware, deployment.rules),
