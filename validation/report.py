@@ -16,19 +16,19 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import published
 import ranges
 import serving
 from kernel_tables import shared
 
-from llmroof.errors import LlmroofError
 from llmroof.evidence.rows import read_rows
 from llmroof.evidence.validate import validate
 from llmroof.render.plots.parity import draw
-from llmroof.specs.hardware import load_hardware
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {"TPOT": (11, 8), "TTFT": (28, 20)}
 OUTLIERS = Path(__file__).resolve().parent / "outliers.md"
+PUBLISHED = OUTLIERS.with_name("published.md")
 #: made by `validation/measure_cpu.py`
 HERE = Path(__file__).resolve().parent / "measured" / "section.md"
 
@@ -70,77 +70,6 @@ def coverage(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-#: static decode and prefill points of published.csv: metric, the figure of the estimate
-PUBLISHED = {"decode_tok_s": "decode", "prefill_tok_s": "prefill"}
-
-#: models of the same shapes under another name
-SAME = {"llama-7b": "llama-2-7b", "llama-13b": "llama-2-13b"}
-
-
-def published(folder: Path) -> str:
-    """Median errors of published single figures by family of devices; what is not answered."""
-    rows = pd.read_csv(folder / "measured" / "published.csv", low_memory=False)
-    rows = rows[(rows.quality == "ok") & rows.metric.isin(PUBLISHED) & (rows.n_gpu == 1)]
-    found = [_ask(row) for row in rows.to_dict("records")]
-    rows = rows.assign(ratio=[one[0] for one in found], family=[one[1] for one in found])
-    lines = ["| devices | metric | rows | answered | median error | bias |"]
-    lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
-    for (family, metric), part in rows.groupby(["family", "metric"]):
-        known = part.ratio.dropna() - 1
-        if len(known) < 10:
-            continue
-        lines.append(
-            f"| {family} | {PUBLISHED[metric]} | {len(part)} | {len(known)} | "
-            f"{known.abs().median():.0%} | {known.median():+.0%} |"
-        )
-    return "\n".join(lines)
-
-
-def _ask(row: dict[str, object]) -> tuple[float, str]:
-    """(predicted over measured, family of the device) of a published figure; NaN if unanswered."""
-    from llmroof.api import estimate
-
-    try:
-        gpu = load_hardware(str(row["hardware"]))
-    except LlmroofError:
-        return float("nan"), "unknown device"
-    family = f"{gpu.vendor} {gpu.architecture.removeprefix(gpu.vendor)}".replace("  ", " ")
-    try:
-        batch = float(str(row["batch"]))
-        model = SAME.get(str(row["model"]), str(row["model"]))
-        asked = {"model": model, "gpu": gpu, "batch": batch, "num_gpus": 1}
-        for name, column in (("input_len", "input_len"), ("output_len", "output_len")):
-            if column in row and row[column] == row[column] and float(str(row[column])) >= 1:
-                asked[name] = round(float(str(row[column])))
-        if str(row.get("precision", "")) not in ("", "nan"):
-            asked["precision"] = str(row["precision"])
-        found = estimate(**asked, **_llamacpp(row, gpu.vendor))
-    except (LlmroofError, ValueError):
-        return float("nan"), family
-    rate = batch / found.serving.tpot
-    if row["metric"] == "prefill_tok_s":
-        rate = batch * found.workload.input_len / found.serving.ttft
-    if row.get("scope") == "per_seq":
-        rate = rate / batch
-    return float(rate) / float(str(row["value"])), family
-
-
-def _llamacpp(row: dict[str, object], vendor: str) -> dict[str, object]:
-    """What a table of llama.cpp says about its build: back end, graphs, flash attention."""
-    build = str(row["engine"])
-    if "llama.cpp" not in build:
-        return {}
-    old = "May 2024" in build
-    engine = "llamacpp-eager" if old else "llamacpp"
-    asked: dict[str, object] = {
-        "engine": "llamacpp-metal" if vendor == "Apple" else engine,
-        "chunked_prefill": 512,  # the micro-batch of llama-bench
-    }
-    if old or "no FA" in build or vendor == "Apple":
-        asked["attention"] = "naive"
-    return asked
-
-
 def main() -> int:
     """Write the page and its charts."""
     folder = shared()
@@ -177,15 +106,9 @@ def main() -> int:
         "The formulas of `llmroof/engine/kernels.py` and `validation/kernel_formulas.py` on "
         "isolated timings (`validation/kernels.py`), MAPE over rows:",
         kernel_table(),
-        "## Published single figures",
-        "Throughput of single devices in public tables, asked as static batches: rows of llama.cpp "
-        "with its own rules (`llamacpp`, `-eager` before decode steps were captured in graphs, "
-        "`-metal`), micro-batches of 512 tokens and, where the build had none, without flash "
-        "attention; all others with the generic engine. Four figures were fitted to these rows, "
-        "none per device or model: the share of the libraries' rate that the engine's own matrix "
-        "kernels reach with prompts, and the multiplier on launches of each of the three. Aims: "
-        "20 % (decode) and 30 % (prefill) by family.",
-        published(folder),
+        "## Published figures",
+        published.section(folder),
+        PUBLISHED.read_text(),
         OUTLIERS.read_text(),
         HERE.read_text() if HERE.is_file() else "",
     ]
