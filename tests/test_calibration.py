@@ -156,7 +156,7 @@ def product(
 ) -> float:
     hardware = load_hardware(gpu)
     seen = silicon(hardware, "fp16", 1.0, lane)
-    rate = hardware.compute["fp32"] if vector else 0.0
+    rate = 0.5 * hardware.compute["fp32"] if vector else 0.0
     fit = BASE.graph.families["gemm bfloat16"]
     shape = {"m": m, "n": 8192.0, "k": 8192.0, "weight": weight, "activation": 2.0}
     return float(gemm(seen, fit, **shape, steady=True, vector=rate))

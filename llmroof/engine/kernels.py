@@ -34,9 +34,6 @@ REFERENCE_CLOCK: Final = 1.8e9
 REFERENCE_RATE: Final = 1e13
 """Peak of one processor at which energy per FLOP is stated, FLOP/s."""
 
-VECTOR_SHARE: Final = 0.5
-"""Share of the vector units' rate that multiplies weights: the other half widens them first."""
-
 TILES: Final = (
     (128, 256, 0),
     (128, 128, 1),
@@ -180,8 +177,7 @@ def gemm(
     (serving), a benchmark that rotates r buffers of a small matrix finds them in the cache.
     steady: m varies from step to step (a server), so that no single size decides how full the
     last tile is.
-    vector: FLOP/s of the units beside the tensor cores, 0 where unknown. Few rows are multiplied
-    there (matrix times vector): no tile is padded, and each product costs a conversion besides.
+    vector: FLOP/s beside the tensor cores, where few rows are multiplied: no tile is padded.
     Tiles of several shapes are tried and the fastest is taken, as a library's heuristic does: down
     to the 16 rows of one tensor instruction, where only a few tokens are multiplied. A tile
     costs `fill` extra steps along k (prologue and epilogue). Small products are bound by the
@@ -195,7 +191,7 @@ def gemm(
     per_flop = silicon.processors / (c["compute"] * silicon.peak)
     compute = _tiled(m, n, batch, 2.0 * (k + c["fill"]) * per_flop, silicon, c, steady)
     if vector:
-        compute = np.minimum(compute, 2.0 * batch * m * n * k / (VECTOR_SHARE * vector))
+        compute = np.minimum(compute, 2.0 * batch * m * n * k / vector)
     limit = powered(2.0 * batch * m * n * k, silicon, c)
     chain = c["step"] * k / (1 + k / c["split"]) * late
     busy = norm(c["overlap"], _sharp(compute, limit), memory)

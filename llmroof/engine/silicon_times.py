@@ -29,14 +29,14 @@ _GEMM: Final[Mapping[str, tuple[str, float]]] = {
 }
 #: bytes of an activation that vector units multiply as it is
 _PLAIN: Final = 2.0
+#: part of the vector units' rate that multiplies weights: the other half widens them first
+_VECTOR_SHARE: Final = 0.5
 #: bf16 FLOP/s of one processor where a profile does not count them: an H100's, 989 TFLOP/s
 #: over 132 (hardware_specs/h100-sxm.yaml)
 _PROCESSOR_PEAK: Final = 7.5e12
 
 
-def silicon(
-    hardware: Hardware, compute: str, rate: float = 1.0, lane: float = np.inf
-) -> Silicon:
+def silicon(hardware: Hardware, compute: str, rate: float = 1.0, lane: float = np.inf) -> Silicon:
     """What a kernel sees of a device; what its profile leaves open takes a neutral value.
 
     Processors follow from the peak, the clock is the reference, no working set stays in an
@@ -111,7 +111,11 @@ def kernel_times(
     for (name, compute, _), places in alike.items():
         fit = graph.families[name]
         seen = silicon(hardware, compute, rate, np.inf if name == "MoE" else lane)
-        vector = hardware.compute.get("fp32", 0.0) if _GEMM[compute][1] == _PLAIN else 0.0
+        vector = (
+            _VECTOR_SHARE * hardware.compute.get("fp32", 0.0)
+            if _GEMM[compute][1] == _PLAIN
+            else 0.0
+        )
         times = _seconds(name, fit, seen, (_GEMM[compute][1], vector), [given[at] for at in places])
         ones |= zip(places, times, strict=True)
     return {
@@ -171,9 +175,7 @@ def _seconds(
         halved = {**fit, "permute": fit["permute"] / 2, "local": fit["local"] / 2}
         one = kernels.moe(seen, halved, **kernel, activation=activation)
     else:
-        one = kernels.gemm(
-            seen, fit, **kernel, activation=activation, steady=True, vector=vector
-        )
+        one = kernels.gemm(seen, fit, **kernel, activation=activation, steady=True, vector=vector)
         if "quantize" in fit:
             one = one + kernels.quantize(seen, fit, m=kernel["m"], k=kernel["k"])
     if len(given) == 1:
