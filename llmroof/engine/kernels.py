@@ -175,8 +175,7 @@ def gemm(
     weight, activation: bytes per element (scales included); the output has two bytes.
     copies: weight sets used in turn; None or 0 means that other layers evict the weights
     (serving), a benchmark that rotates r buffers of a small matrix finds them in the cache.
-    steady: m varies from step to step (a server), so that no single size decides how full the
-    last tile is.
+    steady: m varies from step to step (a server): no single size says how full the last tile is.
     vector: FLOP/s beside the tensor cores, where few rows are multiplied: no tile is padded.
     Tiles of several shapes are tried and the fastest is taken, as a library's heuristic does: down
     to the 16 rows of one tensor instruction, where only a few tokens are multiplied. A tile
