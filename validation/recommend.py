@@ -94,17 +94,11 @@ def between_loads(group: pd.DataFrame, bound: float) -> float:
     return 1 - reached / max(rate for _, rate in found) if promised else 1.0
 
 
-def main() -> None:
-    shared = Path(os.environ.get("LLMROOF_SHARED", ROOT.parent / "shared"))
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else shared / "measured" / "e2e.csv"
-    if not path.is_file():
-        print(f"no measured rows at {path}: nothing to judge")
-        return
-    rows = validate(path)
+def choices(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per question and bound with what each choice loses; rows are those of `validate`."""
     if "trust" in rows.columns:
         rows = rows[rows["trust"] == "ok"]
     known = rows[rows["error"] == ""].dropna(subset=["ttft_s", "tpot_s", "concurrency"])
-    print(f"{len(rows)} rows, {len(known)} predicted")
     for name in ("num_gpus", "concurrency", "output_len", "ttft_s", "tpot_s"):
         known = known.assign(**{name: pd.to_numeric(known[name])})
     known = known.assign(
@@ -118,25 +112,49 @@ def main() -> None:
             if regret is not None:
                 regret["between"] = between_loads(group, bound)
                 found.append({**dict(zip(QUESTION, names, strict=True)), "bound": bound, **regret})
-    table = pd.DataFrame(found)
+    return pd.DataFrame(found)
+
+
+def section(rows: pd.DataFrame) -> str:
+    """What is lost by following the predictions, as a table of the validation page."""
+    table = choices(rows)
     if table.empty:
-        print("no question with a choice")
-        return
+        return "No question with a choice."
     questions = table.groupby(QUESTION, dropna=False).ngroups
-    print(f"{len(table)} choices: {questions} questions under bounds {BOUNDS} s per token\n")
-    print(f"{'judged':<32}{'choices':>8}  right  mean regret  median")
-    for what in ("configuration", "load", "between"):
-        show(f"all: {what}", table[what])
+    bounds = ", ".join(f"{1000 * bound:.0f}" for bound in BOUNDS)
+    lines = [
+        f"{len(table)} choices of the configuration with most throughput per GPU: {questions} "
+        f"questions (rows that share model, GPU and lengths) under {bounds} ms per token, "
+        f"where at least two configurations were measured. A choice is right within {RIGHT:.0%} of "
+        f"the best measured one; regret is what it loses (`validation/recommend.py`).",
+        "",
+        "| judged | choices | right | mean regret | median |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        _line("configuration, at its best measured load", table["configuration"]),
+        _line("configuration and load", table["load"]),
+        _line("configuration, loads between the measured ones too", table["between"]),
+    ]
     for model, part in table.groupby("model"):
-        show(f"{model}"[:29], part["configuration"])
+        lines.append(_line(str(model), part["configuration"]))
     for bound, part in table.groupby("bound"):
-        show(f"TPOT <= {1000 * bound:.0f} ms", part["configuration"])
+        lines.append(_line(f"TPOT up to {1000 * bound:.0f} ms", part["configuration"]))
+    return "\n".join(lines)
 
 
-def show(name: str, regret: pd.Series) -> None:
+def _line(name: str, regret: pd.Series) -> str:
     right = (regret <= RIGHT).mean()
-    print(f"{name:<32}{len(regret):>8}  {right:>5.0%}  {regret.mean():>11.1%}  "
-          f"{regret.median():>6.1%}")  # fmt: skip
+    figures = f"{right:.0%} | {regret.mean():.1%} | {regret.median():.1%}"
+    return f"| {name} | {len(regret)} | {figures} |"
+
+
+def main() -> None:
+    """Command line."""
+    shared = Path(os.environ.get("LLMROOF_SHARED", ROOT.parent / "shared"))
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else shared / "measured" / "e2e.csv"
+    if not path.is_file():
+        print(f"no measured rows at {path}: nothing to judge")
+        return
+    print(section(validate(path)))
 
 
 if __name__ == "__main__":

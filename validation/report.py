@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import published
 import ranges
+import recommend
 import serving
 from kernel_tables import shared
 
@@ -79,6 +80,7 @@ def main() -> int:
     whole = read_rows(folder / "measured" / "e2e.csv")
     rows, _ = serving.judge(serving.pieces(whole))
     good = serving.bands(rows[rows.trust == "ok"])
+    frame = validate(whole)
     columns = ("all", "engine", "hardware", "model", "precision", "concurrency")
     parts = [
         "# Predictions against measurements",
@@ -102,6 +104,8 @@ def main() -> int:
         "aim):",
         coverage(rows[rows.trust == "ok"]),
         "Static batches have none: nothing like them is among the rows.",
+        "## Choices",
+        recommend.section(frame),
         "## Kernels",
         "The formulas of `llmroof/engine/kernels.py` and `validation/kernel_formulas.py` on "
         "isolated timings (`validation/kernels.py`), MAPE over rows:",
@@ -113,7 +117,6 @@ def main() -> int:
         HERE.read_text() if HERE.is_file() else "",
     ]
     (ROOT / "docs" / "validation.md").write_text("\n\n".join(parts).rstrip() + "\n")
-    frame = validate(whole)
     draw(frame[frame.trust == "ok"], ROOT / "docs" / "images" / "parity.png")
     print("wrote docs/validation.md and docs/images/parity.png")
     return 0
