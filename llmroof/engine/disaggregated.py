@@ -30,7 +30,7 @@ from llmroof.engine.curves import crossing, last_axis
 from llmroof.engine.deployment import Deployment, Workload
 from llmroof.engine.passes import per_rank, prefill_pass
 from llmroof.engine.phases import PhaseEstimate, run_phase, slowest_stage
-from llmroof.engine.serving import Load, Steady, kv_slots, pass_of, per_token
+from llmroof.engine.serving import Load, Steady, pass_of, per_token, rank_slots
 from llmroof.engine.transfer import (
     Transfer,
     link_rate,
@@ -219,7 +219,7 @@ def _sides(deployment: Deployment, load: Load) -> _Sides:
     one = token_side(deployment)
     own, busy = prompt_times(prompt_side(deployment), load)
     sent = transfer(deployment, load.input_len, own, 1.0)
-    slots = np.minimum(kv_slots(one, load), one.rules.max_num_seqs)
+    slots = rank_slots(one, load)
     most = np.maximum(np.asarray(slots, dtype=np.float64), 1.0 + 1e-9)
     grid = np.geomspace(1.0, most, _POINTS, axis=-1)
     curve = last_axis(load, grid)

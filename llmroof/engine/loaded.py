@@ -23,7 +23,7 @@ from llmroof.engine.estimate import Estimate, decode_phase, memory_of
 from llmroof.engine.passes import prefill_pass
 from llmroof.engine.phases import PhaseEstimate, run_phase, scheduled
 from llmroof.engine.service import ServingEstimate, with_ranges
-from llmroof.engine.serving import Load, Steady, StepCosts, kv_slots, operate, serve
+from llmroof.engine.serving import Load, Steady, StepCosts, operate, rank_slots
 from llmroof.engine.transfer import prompt_side, token_side
 from llmroof.errors import Overloaded
 from llmroof.operators import Number
@@ -164,16 +164,16 @@ def serve_rate(deployment: Deployment, load: Load, rate: Number) -> tuple[Steady
     arrival waits for the prefills before its own, ρP/(2(1−ρ)), ρ = rate x P.
     """
     plan = deployment.run.plan
-    slots = np.minimum(kv_slots(deployment, load), deployment.rules.max_num_seqs) * plan.dp
-    most = np.maximum(np.asarray(slots, dtype=np.float64), plan.dp)[..., None]
-    grid = np.geomspace(1.0, np.maximum(most / plan.dp, 1.0 + 1e-9)[..., 0], CURVE_POINTS, axis=-1)
-    curve = serve(deployment, last_axis(load, grid * plan.dp))
+    slots = np.asarray(rank_slots(deployment, load), dtype=np.float64)
+    grid = np.geomspace(1.0, np.maximum(slots, 1.0 + 1e-9), CURVE_POINTS, axis=-1)
+    curve, _ = operate(deployment, last_axis(load, grid * plan.dp), slots[..., None])
     finished = curve.pace
     top = np.max(finished, axis=-1)
     if np.ndim(rate) == 0 and np.ndim(top) == 0 and rate > top:
         raise Overloaded(float(rate), float(top))
     running = crossing(finished, grid, np.minimum(rate, top)) * plan.dp
-    steady, costs = operate(deployment, replace(load, concurrency=np.maximum(running, plan.dp)))
+    at = replace(load, concurrency=np.maximum(running, plan.dp))
+    steady, costs = operate(deployment, at, slots[()])
     busy = np.minimum(rate / plan.dp * steady.prefill, 1.0 - 1.0 / CURVE_POINTS)
     wait = busy * steady.prefill / (2 * (1 - busy))
     ttft = steady.prefill + steady.lag + wait

@@ -86,6 +86,11 @@ class Steady:
     transfer: Number = 0.0
 
 
+def rank_slots(deployment: Deployment, load: Load) -> Number:
+    """Sequences that one rank runs at most: its KV pool or the engine's limit."""
+    return np.minimum(kv_slots(deployment, load), deployment.rules.max_num_seqs)
+
+
 def kv_slots(deployment: Deployment, load: Load) -> Number:
     """Sequences that one rank's KV pool holds under the engine's rules, at least 0.
 
@@ -133,10 +138,12 @@ def serve(deployment: Deployment, load: Load) -> Steady:
     return operate(deployment, load)[0]
 
 
-def operate(deployment: Deployment, load: Load) -> tuple[Steady, StepCosts]:
-    """The same with the steps that it is made of."""
+def operate(
+    deployment: Deployment, load: Load, slots: Number | None = None
+) -> tuple[Steady, StepCosts]:
+    """The same with the steps that it is made of; `slots` is the `rank_slots`, if known."""
     rules, plan = deployment.rules, deployment.run.plan
-    slots = np.minimum(kv_slots(deployment, load), rules.max_num_seqs)
+    slots = rank_slots(deployment, load) if slots is None else slots
     running = np.maximum(np.minimum(per_rank(load.concurrency, plan), slots), 1.0)
     costs = step_costs(deployment, load, running)
     return steady_state(costs, load, rules, slots, plan.dp), costs
