@@ -98,3 +98,22 @@ def test_each_micro_batch_of_a_pipeline_has_room_for_prompts() -> None:
     stage = passes[2].slowest
     assert answer.serving.tpot == pytest.approx(step + 2 * stage * (mixed_time - plain))
     assert rounds.serving.tpot > answer.serving.tpot + (met - 2) * prompt * stage / 2
+
+
+@pytest.mark.parametrize("rate", [0.05, 4.0])
+def test_a_stream_meets_the_prompts_that_arrive_while_it_decodes(rate: float) -> None:
+    """As many as decode at once (Little's law): no share of them is met in the queue."""
+    asked = {**SHORT, "engine": "sglang", "output_len": 256, "concurrency": None}
+    answer = llmroof.estimate(**asked, request_rate=rate)
+    steady, load = answer.steady, answer.load
+    assert steady.tpot == pytest.approx(steady.step + steady.running * steady.marginal / 256)
+    assert load.concurrency == pytest.approx(rate * answer.serving.e2e_latency)
+    decoding = rate * (256 * steady.tpot + steady.prefill)  # what the operating curve counts
+    assert steady.running == pytest.approx(decoding, rel=0.02)
+
+
+def test_a_stream_that_is_nearly_none_is_one_request_alone() -> None:
+    asked = {**SHORT, "output_len": 8, "concurrency": None}
+    rare = llmroof.estimate(**asked, request_rate=1e-4)
+    alone = llmroof.estimate(**{**asked, "concurrency": 1})
+    assert rare.serving.tpot == pytest.approx(alone.serving.tpot, rel=1e-4)

@@ -19,7 +19,7 @@ def last_axis(load: Load, running: Number) -> Load:
     return replace(
         load,
         concurrency=running,
-        kind="closed",
+        kind="closed" if load.kind == "burst" else load.kind,
         input_len=one(load.input_len),
         output_len=one(load.output_len),
         prefix_hit_rate=one(load.prefix_hit_rate),

@@ -12,7 +12,7 @@ prefill once: while it queues (in its TTFT) or while it decodes (in its TPOT). W
   β  the share of the others' prefill that a request meets in the queue,
   c  prompts met besides where requests of equal length end, and queue again, in clumps,
 the figures are
-  TPOT = D + (1 − β)·(running − 1)·q / output
+  TPOT = D + (1 − β)·(running − 1)·q / output   (of a Poisson stream D + running·q / output)
   TTFT = t0 + k·P·(1 + c·(1 − 1/running)) + w·D + β·(running − 1)·q + wait for memory
 and the requests that the KV cache has no room for wait for one that ends: by Little's
 law (waiting)/(throughput). Sources: Agrawal et al. 2024 (Sarathi-Serve), section 3, for
@@ -157,7 +157,8 @@ def steady_state(
     running = np.maximum(np.minimum(wanted, slots), 1.0)
     others = running - 1.0
     share = queue_share(load, rules)
-    met = (1.0 - share) * others
+    there = np.minimum(load.concurrency / dp, slots) if load.kind == "poisson" else running
+    met = prompts_met(load, rules, there)
     mixed = np.minimum(met, load.output_len / costs.span)
     beyond = (met - mixed) * np.maximum(costs.alone, costs.marginal)
     tpot = costs.decode + (mixed * costs.marginal + beyond) / load.output_len
@@ -244,7 +245,7 @@ def step_costs(deployment: Deployment, load: Load, running: Number) -> StepCosts
     span = chunks.in_a_row / turns.in_a_row * (1.0 if guess is None else guess.tokens_per_step)
     if rules.mixes_prefill:
         room = np.maximum(np.floor(rules.chunk_tokens / chunk.new_tokens), 1.0)
-        met = (1.0 - queue_share(load, rules)) * (running - 1.0)
+        met = prompts_met(load, rules, running)
         several = np.clip(met * span / load.output_len, 1.0, room)
         mixed = (tokens, replace(chunk, batch=chunk.batch * several))
         each = pass_of(deployment, mixed, prompts=True).time - decode.cost.time
@@ -328,6 +329,17 @@ def pass_of(deployment: Deployment, steps: Sequence[Step], prompts: bool = False
     """One pass of a rank of the deployment, with `prompts` in it or decode alone."""
     model = deployment.prompt_model if prompts else deployment.time_model
     return run_pass(deployment.model, steps, deployment.run, deployment.hardware, model)
+
+
+def prompts_met(load: Load, rules: EngineRules, running: Number) -> Number:
+    """Prompts of others that a request meets between its tokens, `running` being there on average.
+
+    Each other one's once, but for the share that it meets before its first token. Of a stream
+    all that arrive while it decodes: as many as decode at once (Little's law).
+    """
+    if load.kind == "poisson":
+        return running
+    return (1.0 - queue_share(load, rules)) * (running - 1.0)
 
 
 def queue_share(load: Load, rules: EngineRules) -> Number:

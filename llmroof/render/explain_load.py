@@ -26,34 +26,48 @@ def _shared_items(estimate: Estimate) -> list[Any]:
     """Prefill and decode on the same devices: each disturbs the other."""
     load, steady = _loaded(estimate)
     at, costs = _operating_point(estimate)
-    rules = estimate.deployment.rules
-    running = number(_on_a_rank(estimate))
-    share = number(queue_share(at_load(estimate), rules), "", rules.source)
-    marginal = number(costs.marginal, "s")
-    met = number((1.0 - share.value) * (running.value - 1.0))
     plan = estimate.deployment.run.plan
-    words = (
-        f"  {running.value:.4g} sequences run{' on each rank' if plan.dp > 1 else ''}, the engine "
-        f"has room for {steady.slots / plan.dp:,.0f}; every other one's prompt is met once: while "
-        f"queueing, or between two tokens."
+    share = number(queue_share(load, estimate.deployment.rules), "", _source(estimate))
+    running, marginal = number(_on_a_rank(estimate)), number(costs.marginal, "s")
+    stream = load.kind == "poisson"
+    here = f"{running.value:.4g} sequences run{' on each rank' if plan.dp > 1 else ''}"
+    how = (
+        "every prompt that arrives while one decodes is met between two of its tokens."
+        if stream
+        else "every other one's prompt is met once: while queueing, or between two tokens."
     )
-    items: list[Any] = [
-        Line(words, hang=2),
-        *drafted_tokens(estimate),
-        Step(
+    room = f"{steady.slots / plan.dp:,.0f}"
+    if stream:
+        meets = Step(
+            "prompts met between tokens",
+            "running",
+            {"running": running},
+            running,
+            "as many arrive in the time of an answer: Little's law",
+        )
+        queue = _queue_of_arrivals(estimate)
+    else:
+        meets = Step(
             "prompts met between tokens",
             "(1 - queued) * (running - 1)",
             {"queued": share, "running": running},
-            met,
+            number((1.0 - share.value) * (running.value - 1.0)),
             "queued: the share of them that is met before the first token",
-        ),
-        _between_tokens(estimate, costs, met, marginal),
+        )
+        queue = _queue_of_others(estimate, at.interference, share, running, marginal)
+    return [
+        Line(f"  {here}, the engine has room for {room}; {how}", hang=2),
+        *drafted_tokens(estimate),
+        meets,
+        _between_tokens(estimate, costs, meets.result, marginal),
+        *queue,
+        *_lag(estimate),
+        _first_token(estimate),
     ]
-    if load.kind == "poisson":
-        items += _queue_of_arrivals(estimate)
-    else:
-        items += _queue_of_others(estimate, at.interference, share, running, marginal)
-    return [*items, *_lag(estimate), _first_token(estimate)]
+
+
+def _source(estimate: Estimate) -> str:
+    return estimate.deployment.rules.source
 
 
 def _loaded(estimate: Estimate) -> tuple[Load, Any]:
@@ -63,20 +77,23 @@ def _loaded(estimate: Estimate) -> tuple[Load, Any]:
 
 
 def at_load(estimate: Estimate) -> Load:
-    """The closed load of the operating point: what runs, where requests come as they like."""
+    """The load of the operating point: what runs, where requests come as they like."""
     load, steady = _loaded(estimate)
     if load.kind != "poisson":
         return load
-    least = float(estimate.deployment.run.plan.dp)
-    return replace(load, concurrency=np.maximum(steady.running, least))
+    dp = estimate.deployment.run.plan.dp
+    return replace(load, concurrency=np.maximum(steady.running, dp if dp > 1 else 0.0))
 
 
 def _on_a_rank(estimate: Estimate) -> float:
-    """Sequences that run on the busiest data-parallel rank."""
+    """Sequences that run on the busiest data-parallel rank; of a stream, on average."""
     deployment, load = estimate.deployment, at_load(estimate)
     _, steady = _loaded(estimate)
-    slots = steady.slots / deployment.run.plan.dp
-    return float(np.maximum(np.minimum(per_rank(load.concurrency, deployment.run.plan), slots), 1))
+    plan = deployment.run.plan
+    slots = steady.slots / plan.dp
+    if load.kind == "poisson":
+        return float(np.minimum(load.concurrency / plan.dp, slots))
+    return float(np.maximum(np.minimum(per_rank(load.concurrency, plan), slots), 1))
 
 
 def _operating_point(estimate: Estimate) -> tuple[Any, StepCosts]:
