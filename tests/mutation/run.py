@@ -42,9 +42,10 @@ from mutants import CODE, ROOT, draw, is_inside, mutated, replace_code, sources,
 PINNED = "tests/test_estimates.py"
 TESTS = (
     "blocks", "capacity", "cost", "deployments", "disaggregated", "edges", "estimate", "estimates",
-    "explain", "floors", "goldens", "kernels", "measured_times", "models_counted",
-    "models_precision", "network", "operators", "pitfalls", "plans", "properties", "roofline",
-    "routing", "search_where", "sharding", "validation", "worked_examples",
+    "explain", "extend", "floors", "goldens", "kernels", "measured_times", "models_counted",
+    "models_precision", "network", "operators", "pitfalls", "plans", "properties", "rates",
+    "roofline", "routing", "schema", "search_where", "serving", "sharding", "validation",
+    "worked_examples",
 )  # fmt: skip
 PYTEST = ["-o", "addopts=", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
 PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported here
