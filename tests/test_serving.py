@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import llmroof
 from llmroof import load_hardware
-from llmroof.engine.serving import pass_of, queue_share
+from llmroof.calibration.load import load_engine
+from llmroof.engine.serving import Load, StepCosts, pass_of, queue_share, steady_state
 from llmroof.operators import Step
 
 #: 32 tokens out per request: 128 at once bring 127 / 32 = 4 prompts a step
@@ -117,3 +119,28 @@ def test_a_stream_that_is_nearly_none_is_one_request_alone() -> None:
     rare = llmroof.estimate(**asked, request_rate=1e-4)
     alone = llmroof.estimate(**{**asked, "concurrency": 1})
     assert rare.serving.tpot == pytest.approx(alone.serving.tpot, rel=1e-4)
+
+
+def test_a_request_alone_meets_no_other_ranks_prompts() -> None:
+    asked = {"model": "qwen3-30b-a3b", "gpu": "h200", "tp": 1, "dp": 8, "ep": 8, "num_gpus": 8}
+    alone = llmroof.estimate(**asked, engine="vllm", concurrency=1)
+    assert alone.steady is not None
+    assert alone.steady.interference == 0.0
+    some = llmroof.estimate(**asked, engine="vllm", concurrency=np.array([2.0, 4.0, 16.0, 64.0]))
+    assert some.steady is not None
+    assert np.all(np.diff(some.steady.interference) > 0)
+
+
+def test_ranks_that_wait_for_each_other_cost_decode_steps() -> None:
+    # 25 steps of 10 ms, of a request that is not alone on two ranks
+    rules = replace(load_engine("generic"), balance=25.0)
+    costs = StepCosts(decode=10e-3, prefill=20e-3, marginal=0.0, alone=0.0, span=1.0)
+    for ranks, concurrency, steps in (
+        (1, 8.0, 0.0),
+        (2, 1.0, 0.0),
+        (2, 2.0, 25.0),
+        (8, 64.0, 25.0),
+    ):
+        steady = steady_state(costs, Load(100.0, 10.0, concurrency), rules, 64.0, ranks)
+        assert steady.lag == pytest.approx(steps * 10e-3)
+        assert steady.ttft == pytest.approx(20e-3 + steps * 10e-3)

@@ -52,6 +52,8 @@ ANCHORS: Mapping[str, tuple[float, float]] = {
     "clump": (1.5, 0.7),
     "rank_coupling": (0.8, 0.7),
 }
+#: where ranks hold prompts back until all of them have one, they meet few of the others' besides
+BALANCED = {"rank_coupling": (0.3, 0.7)}
 #: where prefill goes first, equal requests start, end and queue together: half of the others
 PREFILL_FIRST = {"queue_random": (0.10, 0.5), "queue_fixed": (0.45, 0.2), "eager_scale": (1.3, 0.5)}
 KEYS = {
@@ -141,6 +143,8 @@ def fit(rows: pd.DataFrame, engine: str) -> EngineRules:
     """The rules of an engine with the fitted figures: Levenberg-Marquardt in the logarithms."""
     base = load_engine(engine)
     held = dict(ANCHORS) if base.mixes_prefill else {**ANCHORS, **PREFILL_FIRST}
+    if base.balance:
+        held |= BALANCED
     centre = np.log([value for value, _ in held.values()])
     reach = np.array([freedom for _, freedom in held.values()])
     measured = np.log(np.concatenate([rows.ttft_s, rows.tpot_s]))

@@ -111,6 +111,7 @@ class EngineRules:
     queue_random: float = 0.0
     queue_fixed: float = 0.0
     rank_coupling: float = 0.0
+    balance: float = 0.0
     wait_share: float = 1.0
     kv_cache: str = ""
     mxfp4: str = ""
@@ -233,6 +234,7 @@ def _rules(v: dict[str, Any]) -> EngineRules:
         queue_random=v["queue"]["random"],
         queue_fixed=v["queue"]["fixed"],
         rank_coupling=v["coupling"],
+        balance=v.get("balance", 0.0),
         wait_share=v["wait"],
         kv_cache="" if v["kv_cache"] == "base" else v["kv_cache"],
         mxfp4="" if v["mxfp4"] == "base" else v["mxfp4"],
@@ -302,6 +304,7 @@ _ENGINES: Final = MapOf(
                 required=True,
             ),
             "coupling": Field(Number(0.0, 10.0), "prefills of other ranks", required=True),
+            "balance": Field(Number(0.0, 500.0), "decode steps that ranks wait for each other"),
             "wait": Field(Number(0.0, 2.0), "share of Little's wait", required=True),
             "sources": Field(
                 ListOf(

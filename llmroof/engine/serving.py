@@ -167,9 +167,12 @@ def steady_state(
     waiting = np.maximum(wanted - running, 0.0)
     equal = np.logical_not(load.random) & (load.kind == "burst")
     clump = np.where(equal, rules.clump, 0.0)[()] * (others / running)
-    coupled = np.where(np.asarray(dp) > 1, rules.rank_coupling * dp, 0.0)[()]
+    # other ranks' prompts: a request alone meets none
+    met_ranks = np.where(np.asarray(dp) > 1, np.minimum(dp, load.concurrency - 1.0), 0.0)[()]
+    coupled = rules.rank_coupling * met_ranks
     interference = (share * others + coupled) * costs.marginal + clump * costs.prefill
-    lag = rules.start + rules.pipeline_lag * costs.decode
+    balance = np.where(met_ranks > 0, rules.balance, 0.0)[()]
+    lag = rules.start + (rules.pipeline_lag + balance) * costs.decode
     memory_wait = rules.wait_share * waiting / rate
     ttft = costs.prefill + interference + lag + memory_wait
     return Steady(
