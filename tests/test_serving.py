@@ -126,7 +126,7 @@ def test_a_request_alone_meets_no_other_ranks_prompts() -> None:
     alone = llmroof.estimate(**asked, engine="vllm", concurrency=1)
     assert alone.steady is not None
     assert alone.steady.interference == 0.0
-    some = llmroof.estimate(**asked, engine="vllm", concurrency=np.array([2.0, 4.0, 16.0, 64.0]))
+    some = llmroof.estimate(**asked, engine="vllm", concurrency=np.array([2.0, 4.0, 8.0, 16.0]))
     assert some.steady is not None
     assert np.all(np.diff(some.steady.interference) > 0)
 
