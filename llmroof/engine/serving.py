@@ -167,8 +167,7 @@ def steady_state(
     waiting = np.maximum(wanted - running, 0.0)
     equal = np.logical_not(load.random) & (load.kind == "burst")
     clump = np.where(equal, rules.clump, 0.0)[()] * (others / running)
-    # other ranks' prompts: a request alone meets none
-    met_ranks = np.where(np.asarray(dp) > 1, np.minimum(dp, load.concurrency - 1.0), 0.0)[()]
+    met_ranks = other_ranks(load, dp)
     coupled = rules.rank_coupling * met_ranks
     interference = (share * others + coupled) * costs.marginal + clump * costs.prefill
     balance = np.where(met_ranks > 0, rules.balance, 0.0)[()]
@@ -343,6 +342,11 @@ def prompts_met(load: Load, rules: EngineRules, running: Number) -> Number:
     if load.kind == "poisson":
         return running
     return (1.0 - queue_share(load, rules)) * (running - 1.0)
+
+
+def other_ranks(load: Load, dp: Number) -> Number:
+    """Data-parallel ranks whose prompts a request meets: it meets none alone."""
+    return np.where(np.asarray(dp) > 1, np.minimum(dp, load.concurrency - 1.0), 0.0)[()]
 
 
 def queue_share(load: Load, rules: EngineRules) -> Number:

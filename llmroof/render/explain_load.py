@@ -10,7 +10,7 @@ import numpy as np
 from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.passes import per_rank
-from llmroof.engine.serving import Load, StepCosts, operate, queue_share
+from llmroof.engine.serving import Load, StepCosts, operate, other_ranks, queue_share
 from llmroof.render.derive import Quantity, Section, Step, number
 from llmroof.render.page import Line
 from llmroof.render.split import ratio_words, workers_words
@@ -160,12 +160,11 @@ def _queue_of_others(
         return []
     terms = ["queued * (running - 1) * delay"]
     inputs = {"queued": share, "running": running, "delay": marginal}
-    if plan.dp > 1 and rules.rank_coupling:
+    ranks = other_ranks(load, plan.dp)
+    if ranks and rules.rank_coupling:
         terms.append("coupling * ranks * delay")
-        inputs |= {
-            "coupling": number(rules.rank_coupling, "", rules.source),
-            "ranks": number(plan.dp),
-        }
+        inputs |= {"coupling": number(rules.rank_coupling, "", rules.source)}
+        inputs |= {"ranks": number(ranks)}
     if rules.clump and not load.random and load.kind == "burst":
         terms.append("clump * (running - 1) / running * prefill")
         inputs |= {
@@ -179,19 +178,17 @@ def _lag(estimate: Estimate) -> list[Any]:
     """The engine's own time before a first token, and the wait for room in the cache."""
     _, steady = _loaded(estimate)
     rules, items = estimate.deployment.rules, []
-    if rules.start or rules.pipeline_lag:
-        items.append(
-            Step(
-                "the engine's lag",
-                "start + steps * step",
-                {
-                    "start": number(rules.start, "s", rules.source),
-                    "steps": number(rules.pipeline_lag, "", rules.source),
-                    "step": number(steady.step, "s"),
-                },
-                number(steady.lag, "s"),
-            )
-        )
+    if steady.lag > 0:
+        inputs = {
+            "start": number(rules.start, "s", rules.source),
+            "steps": number(rules.pipeline_lag, "", rules.source),
+            "step": number(steady.step, "s"),
+        }
+        formula = "start + steps * step"
+        if rules.balance and other_ranks(at_load(estimate), estimate.deployment.run.plan.dp):
+            inputs |= {"held_back": number(rules.balance, "", rules.source)}
+            formula = "start + (steps + held_back) * step"
+        items.append(Step("the engine's lag", formula, inputs, number(steady.lag, "s")))
     if steady.memory_wait > 0 and estimate.split is None:
         share = number(rules.wait_share, "", rules.source)
         items.append(
