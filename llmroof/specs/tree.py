@@ -192,7 +192,10 @@ def _events(text: str) -> Iterator[Any]:
 def _yaml_fault(error: yaml.YAMLError) -> tuple[int, str]:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-    return (mark.line + 1 if mark else 0), f"is not valid YAML: {what}"
+    line = mark.line + 1 if mark else 0
+    if "nesting depth" in what:  # newer libyaml reads ahead and stops at a depth of its own
+        return line, f"nested deeper than {MAX_DEPTH} levels"
+    return line, f"is not valid YAML: {what}"
 
 
 def _fault(name: str, line: int, message: str, key: str = "") -> SpecError:
