@@ -7,6 +7,7 @@ the same description is exported as JSON Schema, so that editors complete and ch
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,16 +38,16 @@ class Report:
             raise SpecError(sorted(self.problems, key=lambda problem: problem.line))
 
 
-class Kind:
+class Kind(ABC):
     """What a value of a spec file may be. `read` returns MISSING after reporting a fault."""
 
+    @abstractmethod
     def read(self, node: Node, key: str, report: Report) -> Any:
         """The value that `node` stands for; `key` is its path in the file, for messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def json_schema(self) -> dict[str, Any]:
         """The same rules as JSON Schema."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
