@@ -273,9 +273,51 @@ def test_without_pytorch_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert "measuring needs PyTorch: pip install 'llmroof[measure]'" in done.output
 
 
-def test_unknown_precisions_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unknown_precisions_are_refused(tmp_path: Path) -> None:
     asked = ["measure", "model", "--model", "llama-3.2-1b", "-o", str(tmp_path / "x.csv")]
-    pytest.importorskip("torch")
     done = CliRunner().invoke(cli, [*asked, "--precision", "fp5"])
     assert done.exit_code == 2
     assert "'fp5' is none of fp32" in done.output
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (f"--layers=1{'0' * 30}", "is not in the range 1<=x<="),
+        (f"--threads=1{'0' * 30}", "is not in the range 1<=x<="),
+        (f"--longest-prefill=1{'0' * 30}", "is not in the range 1<=x<="),
+        ("--max-spread=nan", "nan is no number"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_timed(
+    tmp_path: Path, option: str, message: str
+) -> None:
+    asked = ["measure", "model", "--model", "gpt2", "-o", str(tmp_path / "x.csv"), option]
+    done = CliRunner().invoke(cli, asked)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def test_rows_of_a_device_that_nobody_knows_are_not_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["measure", "model", "--model", "gpt2", "-o", "x.csv"]
+    done = CliRunner().invoke(cli, asked)
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "Error: --gpu: no such GPU file: 'measured.yaml'; llmroof measure writes it\n"
+    )
+    done = CliRunner().invoke(cli, [*asked, "--gpu", "h100-sxn"])
+    assert done.exit_code == 2
+    assert "unknown GPU 'h100-sxn'; did you mean 'h100-sxm'?" in done.stderr
+
+
+@pytest.mark.parametrize("device", ["no such thing", "cuda:99"])
+def test_a_device_that_pytorch_cannot_use_is_named(tmp_path: Path, device: str) -> None:
+    pytest.importorskip("torch")
+    asked = ["measure", "-o", str(tmp_path / "x.yaml"), "--device", device]
+    done = CliRunner().invoke(cli, asked)
+    assert done.exit_code == 2
+    assert f"PyTorch cannot use the device '{device}': " in done.stderr
+    assert len(done.stderr.splitlines()) == 1

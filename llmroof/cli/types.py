@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -63,6 +64,17 @@ class Rate(_ParamType):
             return units.parse(str(value), "B/s")
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Within(click.FloatRange):
+    """As click's range; no comparison keeps nan out of that one."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """The number, or fail with click's sentence or ours."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("nan is no number", param, ctx)
+        return number
 
 
 #: a count that has no bound of its own

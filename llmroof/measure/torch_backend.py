@@ -53,18 +53,19 @@ class TorchBackend:
         if threads is not None:
             torch.set_num_threads(threads)
         self._torch = torch
-        self.where = torch.device(device or _best(torch))
-        self._check(device)
+        self.where = self._usable(device or _best(torch))
         self.device = _describe(torch, self.where)
         self._pools: dict[tuple[str, int], torch.Tensor] = {}
         torch.manual_seed(0)
 
-    def _check(self, asked: str) -> None:
+    def _usable(self, asked: str) -> torch.device:
         try:
-            self._torch.zeros(1, device=self.where)
+            where = self._torch.device(asked)
+            self._torch.zeros(1, device=where)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             reason = str(error).splitlines()[0][:120]
             raise InputError(f"PyTorch cannot use the device '{asked}': {reason}") from None
+        return where
 
     @property
     def versions(self) -> Mapping[str, str]:

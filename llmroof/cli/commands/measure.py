@@ -10,15 +10,15 @@ from typing import Any
 
 import click
 
-from llmroof.cli.types import ChartFile, Numbers
+from llmroof.cli.types import COUNT, ChartFile, Numbers, Within
 
 _DEVICE = click.option("--device", default="", help="cuda, mps or cpu.  [default: the best here]")
 _THREADS = click.option(
-    "--threads", type=click.IntRange(1), help="Threads of a processor.  [default: all cores]"
+    "--threads", type=COUNT, help="Threads of a processor.  [default: all cores]"
 )
 _SPREAD = click.option(
     "--max-spread",
-    type=click.FloatRange(0.0, 999.0),
+    type=Within(0.0, 999.0),
     default=0.10,
     show_default=True,
     help="Refuse the run where readings spread by more than this part of their median.",
@@ -136,10 +136,10 @@ def command(
     show_default=True,
     help="Number formats, one run of the grid each.",
 )
-@click.option("--layers", type=click.IntRange(1), help="Build so many layers, and no more.")
+@click.option("--layers", type=COUNT, help="Build so many layers, and no more.")
 @click.option(
     "--longest-prefill",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="TOKENS",
     help="Leave out prefill passes of more tokens (batch x context).",
 )
@@ -175,11 +175,13 @@ def model_command(
 
     path = Path(output)
     check_writable(path, force=force)
+    precisions = _names(precision)
+    _require_device(hardware)
     asked = load_model(model)
     require_kinds(asked)
     runner = TorchRunner(TorchBackend(device, threads))
     rows: list[dict[str, Any]] = []
-    for name in _names(precision):
+    for name in precisions:
         with _progress(f"passes in {name}") as told:
             rows += measure_model(
                 runner,
@@ -196,6 +198,17 @@ def model_command(
             )
     write_file(path, rows_csv(rows).encode("utf-8"), force=force)
     click.echo(f"wrote {len(rows)} rows to {path}: llmroof validate {path}", err=True)
+
+
+def _require_device(name: str) -> None:
+    """Nothing is timed for rows whose device validate could not look up."""
+    from llmroof.errors import InputError
+    from llmroof.specs.hardware import load_hardware
+
+    try:
+        load_hardware(name)
+    except InputError as error:
+        raise InputError(f"--gpu: {error}; llmroof measure writes it") from None
 
 
 def _names(text: str | None) -> list[str]:
