@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from llmroof import estimate
-from llmroof.calibration.load import load_calibration, with_fitted
+from llmroof.calibration.device import with_fitted
+from llmroof.calibration.load import load_calibration
 from llmroof.cli.main import cli
 from llmroof.errors import InputError
 from llmroof.evidence.fit import Fit, NoBetter, fit
