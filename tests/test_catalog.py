@@ -103,3 +103,15 @@ def test_a_user_folder_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LLMROOF_SPECS", "/no/such/folder")
     with pytest.raises(InputError, match=r"'/no/such/folder' .* is missing$"):
         HARDWARE.path("h100")
+
+
+def test_a_file_that_cannot_be_read_hides_no_alias_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "hardware_specs"
+    own.mkdir()
+    (own / "dangling.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    (own / "mine.yaml").write_text("name: mine\naliases: [my-gpu]\n")
+    monkeypatch.setenv("LLMROOF_SPECS", str(tmp_path))
+    assert HARDWARE.aliases()["my-gpu"] == "mine"
+    assert "dangling" not in HARDWARE.aliases().values()

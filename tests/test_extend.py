@@ -8,6 +8,8 @@ import pytest
 
 from llmroof import load_hardware
 from llmroof.errors import SpecError
+from llmroof.specs.catalog import HARDWARE
+from llmroof.specs.extend import MAX_CHAIN, bases
 
 CAPPED = """\
 name: H100 capped at 500 W
@@ -87,3 +89,22 @@ def test_a_circle_of_two_is_found(tmp_path: Path) -> None:
     write(tmp_path, "one", "extends: two.yaml\n")
     with pytest.raises(SpecError, match="circle"):
         load_hardware(write(tmp_path, "two", "extends: one.yaml\n"))
+
+
+def test_the_bases_of_a_circle_come_to_an_end(tmp_path: Path) -> None:
+    write(tmp_path, "one", "extends: two.yaml\n")
+    start = Path(write(tmp_path, "two", "extends: one.yaml\n"))
+    found = [path.name for path in bases(start, HARDWARE.path)]
+    assert found == ["two.yaml", "one.yaml"] * ((MAX_CHAIN + 1) // 2)
+
+
+def test_a_base_without_sources_gives_none(tmp_path: Path) -> None:
+    """The variant then needs the sources itself, as any profile does."""
+    base = "name: Bare\nmemory: {capacity: 8 GB, bandwidth: 1 TB/s}\ncompute: {bf16: 1 TFLOP/s}\n"
+    write(tmp_path, "bare", base)
+    text = "extends: bare.yaml\ncompute: {bf16: 2 TFLOP/s}\n"
+    with pytest.raises(SpecError, match=r"child\.yaml:1: sources: is missing"):
+        load_hardware(write(tmp_path, "child", text))
+    text += "sources: [{of: [compute.bf16], title: a note}]\n"
+    found = load_hardware(write(tmp_path, "child", text))
+    assert [source.title for source in found.sources] == ["a note"]

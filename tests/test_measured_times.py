@@ -197,6 +197,9 @@ def test_a_profile_is_read_from_its_file(tmp_path: Path) -> None:
     assert found.gemm["bf16"].rates == (((5e9, 5e10),),)
 
 
+SUMS = "all_reduce: {devices: 4, at: [1000, 2000], times: [10 us]}"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -206,6 +209,11 @@ def test_a_profile_is_read_from_its_file(tmp_path: Path) -> None:
         ("outputs: [50]", "outputs: [1, 2]", "each of rates must have 2 values"),
         ("bf16: {rows", "bf61: {rows", "measured.gemm.bf61: unknown key"),
         ("spread: 0.02", "spread: 2 %", "measured.spread: must be a number"),
+        (
+            "spread: 0.02",
+            f"spread: 0.02\n  {SUMS}",
+            "measured.all_reduce: times must have 2 values",
+        ),
     ],
 )
 def test_faults_of_a_measured_part_are_named(

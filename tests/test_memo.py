@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from llmroof.errors import SpecError
 from llmroof.models.load import load_model
-from llmroof.specs import catalog
+from llmroof.specs import catalog, memo
 from llmroof.specs.hardware import load_hardware
 
 
@@ -54,3 +55,29 @@ def test_a_file_that_comes_hides_the_shipped_one(own: Path) -> None:
     assert load_hardware("a100-sxm-80gb").memory.bandwidth != shipped.memory.bandwidth
     (own / "a100-sxm-80gb.yaml").unlink()
     assert load_hardware("a100-sxm-80gb") == shipped
+
+
+def test_a_base_that_went_away_is_missed(own: Path) -> None:
+    """The base lies outside the folders whose changes are noticed."""
+    elsewhere = own.parent / "base.yaml"
+    shutil.move(own / "mine.yaml", elsewhere)
+    (own / "faster.yaml").write_text("name: Same\nextends: ../base.yaml\n")
+    assert load_hardware("faster").memory.bandwidth == 3.35e12
+    elsewhere.unlink()
+    with pytest.raises(SpecError, match=r"faster\.yaml:2: extends: no such GPU file"):
+        load_hardware("faster")
+
+
+def test_no_more_is_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo, "_MOST", 2)
+    read: list[str] = []
+
+    @memo.remembered(catalog.HARDWARE)
+    def load(name: str) -> str:
+        read.append(name)
+        return name
+
+    assert [load(name) for name in "abbac"] == list("abbac")  # c: two are kept, all are let go
+    assert read == ["a", "b", "c"]
+    assert [load(name) for name in "cab"] == list("cab")
+    assert read == ["a", "b", "c", "a", "b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from llmroof.specs.tree import (
 )
 
 #: seconds after which a refusal is too slow; they take well below one
-SOON = 3.0
+SOON = 3.0 if sys.gettrace() is None else 30.0  # a tracer of coverage slows what it watches
 
 HOSTILE_YAML = {
     "billion laughs": (

@@ -38,7 +38,8 @@ class Catalog:
             base = Path(own)
             if not base.is_dir():
                 raise InputError(f"the folder of specs '{own}' (--specs, LLMROOF_SPECS) is missing")
-            yield from (p for p in [base / self.folder] if p.is_dir())
+            if (base / self.folder).is_dir():
+                yield base / self.folder
         yield from _shipped(self.folder)
 
     def files(self) -> dict[str, Path]:
