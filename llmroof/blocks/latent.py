@@ -28,6 +28,7 @@ from llmroof.operators import (
     Operator,
     Plan,
     Step,
+    choose,
     elementwise,
     matmul,
     tokens,
@@ -176,10 +177,10 @@ class LatentAttention(Block):
         naive = self.naive_flop(step) + self.expansion_flop(step)
         absorbed = self.absorbed_flop(step)
         expanded = naive <= absorbed
-        flop: Number = np.minimum(naive, absorbed)
+        flop = choose(expanded, naive, absorbed)
         width = self.nope + self.rope + self.v_head_dim
-        queries = np.where(expanded, width, 2 * self.kv_lora + self.rope) * heads
-        loaded = keys * np.where(expanded, width * heads, 0.0) * base.bytes
+        queries = choose(expanded, width, 2 * self.kv_lora + self.rope) * heads
+        loaded = keys * choose(expanded, width * heads, 0.0) * base.bytes
         held = 0.0 if run.kv_cache else self.latent * base.bytes
         kept = self.latent * run.precision.kv_cache.bytes if run.kv_cache else 0.0
         shape = {

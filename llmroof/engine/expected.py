@@ -7,6 +7,7 @@ A collective costs its start, a term per doubling of the devices, and its bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,7 +17,7 @@ from llmroof.calibration.load import Calibration
 from llmroof.engine.measured_times import measured_times
 from llmroof.engine.roofline import Times, nothing
 from llmroof.engine.silicon_times import kernel_times
-from llmroof.operators import Number, Operator
+from llmroof.operators import Number, Operator, choose, larger
 from llmroof.specs.hardware import Hardware
 
 #: kinds whose matrix products an engine may have kernels of its own for
@@ -80,7 +81,7 @@ def _shares(
     launch = operator.count * (fit.launch * launch_scale)
     if operator.kind == "embedding":  # once in every pass
         launch = launch + calibration.step
-    longest = memory if nothing(compute) else np.maximum(compute, memory)
+    longest = memory if nothing(compute) else larger(compute, memory)
     return Times(compute, memory, 0.0, launch, longest + launch)
 
 
@@ -97,20 +98,20 @@ def _collective(operator: Operator, floor: Times, calibration: Calibration) -> T
     inner = next(iter(steps))
     network = floor.network / fit.share[inner]
     if inner == "pcie":
-        network = network * np.maximum(devices / 2.0, 1.0) ** fit.crowding
+        network = network * larger(devices / 2.0, 1.0) ** fit.crowding
     if sums and operator.shape["algorithm"] != "auto":
         links = calibration.links
         one = links.start + sum(links.step[link] * count for link, count in steps.items())
         return _sent(operator.count * one, network)
-    one = fit.start + fit.per_doubling * np.log2(devices)
+    one = fit.start + fit.per_doubling * math.log2(devices)
     one = one + calibration.links.step["nic"] * steps.get("nic", 0.0)
     start = operator.count * one
     if not sums or len(steps) > 1:
         return _sent(start, network)
-    second = operator.count * fit.second * np.sqrt(devices)
+    second = operator.count * fit.second * math.sqrt(devices)
     shot = network * (devices / 2.0 / fit.one_shot)  # (n−1)·m instead of 2(n−1)/n·m
     once = shot < network + second
-    return _sent(start + np.where(once, 0.0, second), np.where(once, shot, network))
+    return _sent(start + choose(once, 0.0, second), choose(once, shot, network))
 
 
 def _sent(start: Number, network: Number) -> Times:

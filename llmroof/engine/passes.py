@@ -6,7 +6,7 @@ import numpy as np
 
 from llmroof.engine.deployment import Workload
 from llmroof.engine.phases import Schedule
-from llmroof.operators import Execution, Number, Plan, Step
+from llmroof.operators import Execution, Number, Plan, Step, choose
 
 
 def prefill_pass(work: Workload, plan: Plan) -> tuple[Step, Schedule]:
@@ -36,7 +36,7 @@ def _chunk(batch: Number, fresh: Number, cached: Number, budget: Number) -> tupl
     A prompt longer than the budget is cut into equal parts, one prompt at a time.
     """
     parts = np.ceil(fresh / budget)
-    passes = np.where(parts > 1, batch * parts, np.ceil(batch * fresh / budget))
+    passes = choose(parts > 1, batch * parts, np.ceil(batch * fresh / budget))
     together = batch * parts / passes
     new = fresh / parts
     return Step(together, new, cached + (fresh - new) / 2, 1.0 / parts), passes

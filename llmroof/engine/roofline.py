@@ -16,7 +16,7 @@ import numpy as np
 
 from llmroof.engine.network import transfer_time
 from llmroof.errors import Unsupported
-from llmroof.operators import Number, Operator
+from llmroof.operators import Number, Operator, larger
 from llmroof.specs.hardware import Hardware
 from llmroof.specs.precision import Precision
 
@@ -91,10 +91,10 @@ def limit(operator: Operator, hardware: Hardware, moved: Number | None = None) -
     moved = operator.bytes if moved is None else moved
     if not nothing(moved):
         memory = moved * (count / hardware.memory.bandwidth)
-        longest = np.maximum(compute, memory)
+        longest = larger(compute, memory)
     if not nothing(operator.network_bytes):
         network = transfer_time(operator, hardware) * count
-        longest = np.maximum(longest, network)
+        longest = larger(longest, network)
     return Times(compute, memory, network, 0.0, longest)
 
 

@@ -8,7 +8,7 @@ fitted formula predicts served models no better, latent attention worse (docs/va
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from llmroof.calibration.graphs import GraphKernels
 from llmroof.engine import kernels
 from llmroof.engine.kernels import REFERENCE_CLOCK, Silicon
 from llmroof.engine.roofline import Times, nothing
-from llmroof.operators import Number, Operator
+from llmroof.operators import Number, Operator, larger
 from llmroof.specs.hardware import Hardware
 
 #: arithmetic -> (family of matrix products, bytes of an activation as the kernel reads it)
@@ -103,9 +103,9 @@ def kernel_times(
     alike: dict[tuple[str, str, object], list[int]] = {}
     given = {at: _given(operators[at]) for at in own}
     for at, found in own.items():
-        numbers = given[at].values()
-        together = all(map(kernels.few, numbers))
-        group = (found.name, operators[at].compute, _shape(numbers) if together else at)
+        arrays = [one for one in given[at].values() if isinstance(one, np.ndarray)]
+        together = not arrays or all(map(kernels.few, arrays))
+        group = (found.name, operators[at].compute, _shape(arrays) if together else at)
         alike.setdefault(group, []).append(at)
     ones: dict[int, Number] = {}
     for (name, compute, _), places in alike.items():
@@ -150,10 +150,9 @@ def _given(operator: Operator) -> dict[str, Number]:
     }
 
 
-def _shape(values: Iterable[Number]) -> tuple[int, ...]:
-    """Joint shape of numbers and arrays."""
-    shapes = [one.shape for one in values if isinstance(one, np.ndarray)]
-    return np.broadcast_shapes(*shapes) if shapes else ()
+def _shape(arrays: Sequence[Number]) -> tuple[int, ...]:
+    """Joint shape of arrays; that of a plain number without any."""
+    return np.broadcast_shapes(*(one.shape for one in arrays)) if arrays else ()
 
 
 def _seconds(
@@ -186,9 +185,11 @@ def _seconds(
 
 def _side_by_side(given: Sequence[Mapping[str, Number]]) -> dict[str, Number]:
     """The numbers of several kernels of one shape along a first axis."""
-    shape = _shape(given[0].values())
+    shape = _shape([one for one in given[0].values() if isinstance(one, np.ndarray)])
 
     def column(values: Sequence[Number]) -> Number:
+        if not shape:
+            return np.array(values, dtype=np.float64)
         if any(isinstance(one, np.ndarray) for one in values):
             return np.stack([np.broadcast_to(one, shape) for one in values])
         return np.array(values, dtype=np.float64).reshape(-1, *(1,) * len(shape))
@@ -201,8 +202,8 @@ def _times(
 ) -> Times:
     """Seconds over all runs: roofs at the shares that are reached, at least their longest."""
     compute, memory = floor.compute / fit["compute"], floor.memory / fit["memory"]
-    busy = np.maximum(operator.count * one, np.maximum(compute, memory))
-    busy = np.maximum(busy, floor.total)
+    busy = larger(operator.count * one, larger(compute, memory))
+    busy = larger(busy, floor.total)
     start = operator.count * launch  # what neither roof explains is latency: chains and waves
-    start = start + np.maximum(busy - compute - memory, 0.0)
+    start = start + larger(busy - compute - memory, 0.0)
     return Times(compute, memory, 0.0, start, busy + operator.count * launch)

@@ -2,7 +2,7 @@
 
 from llmroof.operators.execution import Execution, Plan
 from llmroof.operators.linear import Linear, matmul
-from llmroof.operators.numbers import Number, power
+from llmroof.operators.numbers import Number, choose, larger, power
 from llmroof.operators.operator import Operator, elementwise, repeated
 from llmroof.operators.step import Step, sequences, tokens
 
@@ -13,7 +13,9 @@ __all__ = [
     "Operator",
     "Plan",
     "Step",
+    "choose",
     "elementwise",
+    "larger",
     "matmul",
     "power",
     "repeated",
