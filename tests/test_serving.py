@@ -132,13 +132,15 @@ def test_a_request_alone_meets_no_other_ranks_prompts() -> None:
 
 
 def test_ranks_that_wait_for_each_other_cost_decode_steps() -> None:
-    # 25 steps of 10 ms, of a request that is not alone on two ranks
+    # 25 steps of 10 ms, once every rank has another request's answer to work on
     rules = replace(load_engine("generic"), balance=25.0)
     costs = StepCosts(decode=10e-3, prefill=20e-3, marginal=0.0, alone=0.0, span=1.0)
     for ranks, concurrency, steps in (
         (1, 8.0, 0.0),
         (2, 1.0, 0.0),
-        (2, 2.0, 25.0),
+        (2, 2.0, 0.0),
+        (2, 3.0, 12.5),
+        (2, 4.0, 25.0),
         (8, 64.0, 25.0),
     ):
         steady = steady_state(costs, Load(100.0, 10.0, concurrency), rules, 64.0, ranks)

@@ -167,11 +167,9 @@ def steady_state(
     waiting = np.maximum(wanted - running, 0.0)
     equal = np.logical_not(load.random) & (load.kind == "burst")
     clump = np.where(equal, rules.clump, 0.0)[()] * (others / running)
-    met_ranks = other_ranks(load, dp)
-    coupled = rules.rank_coupling * met_ranks
+    coupled = rules.rank_coupling * other_ranks(load, dp)
     interference = (share * others + coupled) * costs.marginal + clump * costs.prefill
-    balance = np.where(met_ranks > 0, rules.balance, 0.0)[()]
-    lag = rules.start + (rules.pipeline_lag + balance) * costs.decode
+    lag = rules.start + (rules.pipeline_lag + held_back(load, rules, dp)) * costs.decode
     memory_wait = rules.wait_share * waiting / rate
     ttft = costs.prefill + interference + lag + memory_wait
     return Steady(
@@ -347,6 +345,16 @@ def prompts_met(load: Load, rules: EngineRules, running: Number) -> Number:
 def other_ranks(load: Load, dp: Number) -> Number:
     """Data-parallel ranks whose prompts a request meets: it meets none alone."""
     return np.where(np.asarray(dp) > 1, np.minimum(dp, load.concurrency - 1.0), 0.0)[()]
+
+
+def held_back(load: Load, rules: EngineRules, dp: Number) -> Number:
+    """Decode steps that a prompt waits until the other ranks have one too.
+
+    Engines hold it back only while every rank has answers to work on, that of the prompt as
+    well: while a second request on each rank runs.
+    """
+    second = np.clip(load.concurrency / dp - 1.0, 0.0, 1.0)
+    return np.where(np.asarray(dp) > 1, rules.balance * second, 0.0)[()]
 
 
 def queue_share(load: Load, rules: EngineRules) -> Number:

@@ -10,7 +10,14 @@ import numpy as np
 from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.passes import per_rank
-from llmroof.engine.serving import Load, StepCosts, operate, other_ranks, queue_share
+from llmroof.engine.serving import (
+    Load,
+    StepCosts,
+    held_back,
+    operate,
+    other_ranks,
+    queue_share,
+)
 from llmroof.render.derive import Quantity, Section, Step, number
 from llmroof.render.page import Line
 from llmroof.render.split import ratio_words, workers_words
@@ -185,8 +192,9 @@ def _lag(estimate: Estimate) -> list[Any]:
             "step": number(steady.step, "s"),
         }
         formula = "start + steps * step"
-        if rules.balance and other_ranks(at_load(estimate), estimate.deployment.run.plan.dp):
-            inputs |= {"held_back": number(rules.balance, "", rules.source)}
+        held = float(held_back(at_load(estimate), rules, estimate.deployment.run.plan.dp))
+        if held:
+            inputs |= {"held_back": number(held, "", rules.source)}
             formula = "start + (steps + held_back) * step"
         items.append(Step("the engine's lag", formula, inputs, number(steady.lag, "s")))
     if steady.memory_wait > 0 and estimate.split is None:
