@@ -80,3 +80,22 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"install llmroof\[hub\]"):
         load_model("someone/tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "shipped", "weights"),
+    [
+        ("amd/Llama-3.3-70B-Instruct-FP8-KV", "llama-3.3-70b", "fp8"),
+        ("amd/DeepSeek-R1-0528-MXFP4-Preview", "deepseek-r1", "mxfp4"),
+        ("someone/Qwen3-14B-FP8-dynamic", "qwen3-14b", "fp8"),
+        ("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-FP8", "nemotron-3-nano-30b-a3b", "fp8"),
+    ],
+)
+def test_endings_of_quantized_checkpoints_stand_for_their_recipe(
+    monkeypatch: pytest.MonkeyPatch, name: str, shipped: str, weights: str
+) -> None:
+    asked = hub(monkeypatch, None, InputError("no network"))
+    model = load_model(name)
+    assert model.id == shipped
+    assert model.precision.weights.id == weights
+    assert asked == []

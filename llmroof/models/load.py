@@ -51,7 +51,8 @@ def _quantized_from(name: str, listed: Mapping[str, Path]) -> Model | None:
     """A quantized checkpoint (`nvidia/Qwen3-32B-NVFP4`) of a model that a spec lists."""
     whole, recipe = split_ending(name)
     base = whole.lower().partition("/")[2]
-    same = [path for hub, path in listed.items() if hub.partition("/")[2] == base]
+    names = (base, f"{base}-bf16")  # some name the format of the plain checkpoint too
+    same = [path for hub, path in listed.items() if hub.partition("/")[2] in names]
     if not recipe or not same:
         return None
     model = _read(same[0])

@@ -21,9 +21,12 @@ KEPT: Final = ("attention", "mlp", "shared_experts", "mixer", "indexer")
 #: ending of a checkpoint's name -> the recipe it stands for
 ENDINGS: Final = {
     "-fp8": "fp8",
+    "-fp8-kv": "fp8",
+    "-fp8-dynamic": "fp8",
     "-nvfp4": "nvfp4",
     "-fp4": "nvfp4",
     "-mxfp4": "mxfp4",
+    "-mxfp4-preview": "mxfp4",
     "-w4a16": "w4a16",
     "-int4": "w4a16",
     "-awq": "w4a16",
