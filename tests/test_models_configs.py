@@ -283,6 +283,20 @@ def test_a_size_that_is_no_number_is_named(text: str, tmp_path: Path) -> None:
         ({"model_type": 7}, "model_type"),
         ({"model_type": None}, "model_type"),
         ({"torch_dtype": "float11"}, "torch_dtype"),
+        ({"model_type": "gpt_neo", "attention_types": ["global", 6]}, "attention_types"),
+        ({"model_type": "gpt_neo", "attention_types": [[["global"], 5]]}, "attention_types"),
+        ({"model_type": "gpt_neo", "attention_types": [[["mixed"], 6]]}, "attention_types"),
+        ({"model_type": "doge", "is_moe": True}, "is_moe"),
+        ({"model_type": "recurrent_gemma", "block_types": ["recurrent", "mamba"]}, "block_types"),
+        ({"model_type": "nemotron_h", "hybrid_override_pattern": "MX"}, "letters M, *, E and -"),
+        ({"model_type": "gemma3_text", "layer_types": [1] * 6}, "must be a list of names"),
+        ({"model_type": "dbrx", "attn_config": 7}, "must be a table, not 7"),
+        (
+            {"model_type": "mixtral", "num_local_experts": 2, "num_experts_per_tok": 3},
+            "3 of 2 experts cannot be chosen",
+        ),
+        ({"model_type": "lfm2", "block_ffn_dim_multiplier": -1.0}, "must be a number from 0 to"),
+        ({"model_type": "nemotron-nas", "block_configs": [7] * 6}, "one table per layer"),
     ],
 )
 def test_contradictions_are_named(change: Config, names: str, tmp_path: Path) -> None:

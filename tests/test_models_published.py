@@ -14,6 +14,7 @@ from llmroof.errors import SpecError
 from llmroof.models.hf_config.read import model_of
 from llmroof.models.hf_config.view import Config
 from llmroof.models.model import Model
+from llmroof.operators import Execution, Step
 from llmroof.specs.precision import recipe
 
 BF16 = recipe("bf16")
@@ -80,6 +81,134 @@ ARCTIC = {
     "parallel_attn_mlp_res": True,
     "vocab_size": 32000,
 }
+#: facebook/opt-350m: a table narrower than the layers, no norm behind the last
+OPT_350M = {
+    "model_type": "opt",
+    "hidden_size": 1024,
+    "word_embed_proj_dim": 512,
+    "ffn_dim": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "max_position_embeddings": 2048,
+    "do_layer_norm_before": False,
+    "vocab_size": 50272,
+}
+#: zai-org/chatglm3-6b
+CHATGLM3 = {
+    "model_type": "chatglm",
+    "hidden_size": 4096,
+    "ffn_hidden_size": 13696,
+    "num_layers": 28,
+    "num_attention_heads": 32,
+    "kv_channels": 128,
+    "multi_query_attention": True,
+    "multi_query_group_num": 2,
+    "add_qkv_bias": True,
+    "add_bias_linear": False,
+    "padded_vocab_size": 65024,
+}
+#: Qwen/Qwen-7B
+QWEN_7B = {
+    "model_type": "qwen",
+    "hidden_size": 4096,
+    "intermediate_size": 22016,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "vocab_size": 151936,
+}
+#: google/recurrentgemma-2b: two layers with a state, then one with attention
+RECURRENT_GEMMA = {
+    "model_type": "recurrent_gemma",
+    "hidden_size": 2560,
+    "intermediate_size": 15360,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 10,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+    "vocab_size": 256000,
+}
+#: Zyphra/Zamba-7B-v1: one transformer before layers 2, 7, 13 ... of 76
+ZAMBA = {
+    "model_type": "zamba",
+    "hidden_size": 3712,
+    "attention_hidden_size": 7424,
+    "attention_head_dim": 464,
+    "intermediate_size": 14848,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "num_hidden_layers": 76,
+    "attn_layer_period": 6,
+    "attn_layer_offset": 4,
+    "mamba_dt_rank": "auto",
+    "vocab_size": 32000,
+}
+QWEN2_7B = {
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "tie_word_embeddings": False,
+    "vocab_size": 152064,
+}
+PATCHES = {"in_chans": 3, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
+#: Qwen/Qwen2-VL-7B-Instruct
+QWEN2_VL = {
+    **QWEN2_7B,
+    "model_type": "qwen2_vl",
+    "vision_config": PATCHES
+    | {"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "hidden_size": 3584},
+}
+#: Qwen/Qwen2.5-VL-7B-Instruct
+QWEN2_5_VL = {
+    **QWEN2_7B,
+    "model_type": "qwen2_5_vl",
+    "vision_config": PATCHES
+    | {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584},
+}
+#: meta-llama/Llama-4-Scout-17B-16E-Instruct
+SCOUT = {
+    "model_type": "llama4",
+    "text_config": {
+        "model_type": "llama4_text",
+        "hidden_size": 5120,
+        "intermediate_size": 8192,
+        "intermediate_size_mlp": 16384,
+        "num_hidden_layers": 48,
+        "num_attention_heads": 40,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "num_local_experts": 16,
+        "num_experts_per_tok": 1,
+        "interleave_moe_layer_step": 1,
+        "attention_chunk_size": 8192,
+        "vocab_size": 202048,
+    },
+    "vision_config": {
+        "hidden_size": 1408,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 34,
+        "image_size": 336,
+        "patch_size": 14,
+        "projector_input_dim": 4096,
+        "projector_output_dim": 4096,
+        "vision_output_dim": 4096,
+    },
+}
+#: meta-llama/Llama-3.2-11B-Vision, the text decoder
+MLLAMA = {
+    "model_type": "mllama",
+    "text_config": {
+        "model_type": "mllama_text_model",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 40,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "cross_attention_layers": [3, 8, 13, 18, 23, 28, 33, 38],
+        "vocab_size": 128256,
+    },
+}
 
 
 def read(config: dict[str, Any]) -> Model:
@@ -93,6 +222,11 @@ def read(config: dict[str, Any]) -> Model:
         (JETMOE, 8_522_237_952, 2 * 2 * 24 * 16 * 128),
         (FALCON_7B, 6_921_720_704, 8192),
         (FALCON_40B, 41_303_293_952, 60 * 2 * 2 * 8 * 64),
+        (OPT_350M, 331_196_416, 24 * 2 * 2 * 1024),
+        (CHATGLM3, 6_243_584_000, 28 * 2 * 2 * 2 * 128),
+        (QWEN_7B, 7_721_324_544, 32 * 2 * 2 * 4096),
+        (RECURRENT_GEMMA, 2_682_862_080, 8 * 2 * 2 * 256),
+        (ZAMBA, 7_232_490_496, 13 * 2 * 2 * 16 * 464),
     ],
 )
 def test_sizes_of_published_checkpoints(
@@ -101,6 +235,28 @@ def test_sizes_of_published_checkpoints(
     model = read(config)
     assert model.parameters == parameters
     assert model.kv_cache_bytes_per_token(BF16) == kv_cache
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters"),
+    [(QWEN2_VL, 8_291_375_616), (QWEN2_5_VL, 8_292_166_656), (SCOUT, 108_641_793_536)],
+)
+def test_a_checkpoint_is_its_decoder_and_its_tower(config: dict[str, Any], parameters: int) -> None:
+    model = read(config)
+    assert model.parameters + model.extras["vision_tower"] == parameters
+
+
+def test_text_skips_the_layers_that_look_at_images() -> None:
+    """40 layers are held, 32 of them have a cache; the eight others have norms and gates more."""
+    model = read(MLLAMA)
+    layer = 2 * 4096 * (4096 + 1024) + 3 * 4096 * 14336 + 2 * 4096
+    tables = (2 * 128256 + 8) * 4096  # eight tokens of images
+    crossed = 8 * (2 * 128 + 2)
+    assert model.parameters == 40 * layer + crossed + tables + 4096
+    assert model.kv_cache_bytes_per_token(BF16) == 32 * 2 * 2 * 1024
+    operators = model.operators([Step(1, 1, 100)], Execution(BF16))
+    products = sum(op.flop * op.count for op in operators if op.kind == "gemm")
+    assert products == 2 * (32 * (layer - 2 * 4096) + 128256 * 4096)
 
 
 def test_arctic() -> None:
