@@ -231,9 +231,17 @@ def test_the_library_reads_the_same(tmp_path: Path) -> None:
 
 # --- GGUF ----------------------------------------------------------------------------
 
+BF16 = 30
 _CODES = {"u32": (4, "<I"), "u64": (10, "<Q"), "f32": (6, "<f")}
 F32, F16, Q8_0, Q4_K, Q6_K = 0, 1, 8, 12, 14
-BLOCKS = {F32: (1, 4), F16: (1, 2), Q8_0: (32, 34), Q4_K: (256, 144), Q6_K: (256, 210)}
+BLOCKS = {
+    F32: (1, 4),
+    F16: (1, 2),
+    BF16: (1, 2),
+    Q8_0: (32, 34),
+    Q4_K: (256, 144),
+    Q6_K: (256, 210),
+}
 
 
 def _text(text: str) -> bytes:
@@ -250,6 +258,11 @@ def _pair(key: str, kind: str, value: Any) -> bytes:
 
 def _words(key: str, words: list[str]) -> bytes:
     return _text(key) + struct.pack("<IIQ", 9, 8, len(words)) + b"".join(map(_text, words))
+
+
+def _numbers(key: str, numbers: list[int]) -> bytes:
+    packed = struct.pack(f"<IQ{len(numbers)}I", 4, len(numbers), *numbers)
+    return _text(key) + struct.pack("<I", 9) + packed
 
 
 def gguf(pairs: list[bytes], tensors: dict[str, tuple[int, tuple[int, ...]]]) -> tuple[bytes, int]:
@@ -320,6 +333,38 @@ def test_a_gguf_file(tmp_path: Path) -> None:
     assert model.precision.weight("lm_head").id == "q6_k"
 
 
+def test_a_size_that_is_listed_per_layer(tmp_path: Path) -> None:
+    """Equal for all layers it is one number; a long list is not a size, only its length is kept."""
+    pairs, tensors = llama_gguf()
+    key = "llama.attention.head_count_kv"
+    pairs[7] = _numbers(key, [2, 2])
+    pairs.append(_numbers("tokenizer.ggml.token_type", [1] * 5000))
+    file = write_gguf(tmp_path / "listed.gguf", *gguf(pairs, tensors))
+    plain = write_gguf(tmp_path / "plain.gguf", *gguf(*llama_gguf()))
+    assert load_model(str(file)).layers == load_model(str(plain)).layers
+    assert read_gguf(file).values["tokenizer.ggml.token_type"] == 5000
+    pairs[7] = _numbers(key, [2, 1])
+    with pytest.raises(SpecError, match="metadata describe"):  # taken as if it were not said
+        load_model(str(write_gguf(file, *gguf(pairs, tensors))))
+
+
+def test_a_gguf_llama_with_experts_is_a_mixtral(tmp_path: Path) -> None:
+    """llama.cpp has one architecture for both; experts of a layer lie in one tensor."""
+    pairs, tensors = llama_gguf()
+    pairs += [_pair("llama.expert_count", "u32", 4), _pair("llama.expert_used_count", "u32", 2)]
+    for layer in range(2):
+        for name in ("gate", "up", "down"):
+            kind, shape = tensors.pop(f"blk.{layer}.ffn_{name}.weight")
+            tensors[f"blk.{layer}.ffn_{name}_exps.weight"] = (kind, (*shape, 4))
+        tensors[f"blk.{layer}.ffn_gate_inp.weight"] = (F32, (256, 4))
+    tensors["output.weight"] = (BF16, (256, 1024))
+    model = load_model(str(write_gguf(tmp_path / "experts.gguf", *gguf(pairs, tensors))))
+    assert model.family == "mixtral"
+    assert model.parameters == sum(prod(shape) for _, shape in tensors.values())
+    assert model.parameters - model.active_parameters == 2 * (4 - 2) * 3 * 256 * 512
+    assert model.precision.weight("lm_head").bytes == 2
+
+
 def test_a_gguf_folder_without_a_config(tmp_path: Path) -> None:
     file = write_gguf(tmp_path / "small.gguf", *gguf(*llama_gguf()))
     assert load_model(str(tmp_path)).parameters == load_model(str(file)).parameters
@@ -374,6 +419,19 @@ def _lie(change: Callable[[bytes], bytes]) -> bytes:
         (
             b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + _text("a") + struct.pack("<IIQ", 9, 9, 1),
             "unknown type",
+        ),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + _text("a") + struct.pack("<IIQ", 9, 4, 10**6),
+            "ends inside",
+        ),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + _text("a") + struct.pack("<I", 99), "value type"),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + _text("w") + struct.pack("<I", 5) + bytes(99),
+            "w: has 5 dimensions",
+        ),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + _text("w") + struct.pack("<IQIQ", 1, 8, 99, 0),
+            "w: unknown tensor type 99",
         ),
         (_lie(lambda raw: raw[:200]), "ends inside|claims"),
         (_lie(lambda raw: raw[:-4096]), "bytes|beyond"),

@@ -52,6 +52,12 @@ COMPRESSED: Config = {
 }
 
 
+def floats(weights: Config) -> Config:
+    """compressed-tensors with weights of one floating-point scheme."""
+    group = {"targets": ["Linear"], "weights": {"type": "float", **weights}}
+    return {**COMPRESSED, "config_groups": {"group_0": group}}
+
+
 def read(folder: Path, quantization: Config | None, base: Config = LLAMA) -> Model:
     config = base if quantization is None else base | {"quantization_config": quantization}
     file = folder / "config.json"
@@ -112,6 +118,12 @@ def test_without_a_word_it_is_the_dtype(dtype: str | None, wide: int, tmp_path: 
         # an 8-bit scale per 16 values (NVFP4), per 32 (MXFP4)
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, 4 + 8 / 16, "nvfp4"),
         ({"quant_method": "modelopt", "quant_algo": "MXFP4"}, 4 + 8 / 32, "bf16"),
+        ({"quant_method": "bitnet"}, 2, "int8"),
+        ({"quant_method": "eetq"}, 8, "bf16"),
+        # compressed-tensors in floats: a 32-bit scale per block, an 8-bit one per 16 or 32 values
+        (floats({"num_bits": 8, "block_structure": [64, 128]}), 8 + 32 / (64 * 128), "bf16"),
+        (floats({"num_bits": 4, "group_size": 16}), 4 + 8 / 16, "bf16"),
+        (floats({"num_bits": 4, "group_size": 32}), 4 + 8 / 32, "bf16"),
     ],
 )
 def test_bits_of_every_method(
@@ -199,6 +211,26 @@ def test_modelopt_writes_a_file_of_its_own(tmp_path: Path) -> None:
     assert bits(read(tmp_path, None), "mlp") == 4.5
 
 
+def test_modelopt_may_name_an_algorithm_for_every_module(tmp_path: Path) -> None:
+    """Down projections of two of four layers in NVFP4, two in FP8: (4.5 + 8) / 2 bits."""
+    listed = {f"model.layers.{i}.self_attn.q_proj": {"quant_algo": "FP8"} for i in range(4)}
+    for name in ("gate_proj", "up_proj", "down_proj"):
+        for layer in range(4):
+            algorithm = "NVFP4" if layer < 2 else "FP8"
+            listed[f"model.layers.{layer}.mlp.{name}"] = {"quant_algo": algorithm}
+    found = {
+        "quant_method": "modelopt",
+        "quant_algo": "MIXED_PRECISION",
+        "quantized_layers": listed,
+        "kv_cache_quant_algo": "FP8",
+    }
+    model = read(tmp_path, found)
+    assert bits(model, "mlp") == (4.5 + 8) / 2
+    assert bits(model, "attention") == 8
+    assert bits(model, "lm_head") == 16
+    assert model.precision.kv_cache.id == model.precision.activations.id == "fp8"
+
+
 @pytest.mark.parametrize(
     ("quantization", "names"),
     [
@@ -211,6 +243,20 @@ def test_modelopt_writes_a_file_of_its_own(tmp_path: Path) -> None:
         ({"quant_method": "fp8", "weight_block_size": [0, 0]}, "weight_block_size"),
         ({"quant_method": "compressed-tensors"}, "config_groups"),
         ({"quant_method": "modelopt", "quant_algo": "FP3"}, "quant_algo"),
+        (
+            {"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP5"},
+            "kv_cache_quant_algo: unknown format 'FP5'",
+        ),
+        (
+            {
+                "quant_method": "modelopt",
+                "quant_algo": "MIXED_PRECISION",
+                "quantized_layers": {"model.layers.0.mlp.down_proj": {"quant_algo": "FP5"}},
+            },
+            "unknown algorithm 'FP5'",
+        ),
+        (floats({"num_bits": 6}), "unknown scheme: 6 bits of type 'float'"),
+        ({"quant_method": "gptq", "bits": 9, "group_size": 128}, "must be 2 to 8, not 9"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["re:(a+)+b"]}, "repeats"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["re:("]}, "no pattern"),
         ({"quant_method": "fp8", "modules_to_not_convert": ["x" * 1000]}, "too long"),
