@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from llmroof.cli.progress import progress
 from llmroof.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,11 +85,12 @@ def stream(
     rest = read_rest(path, question) if resume and path is not None else None
     start, end = rest.seen if rest else part[0], part[1]
     last = [Tally(axes.points, seen=start)]
-    with _file(path, columns, form, rest) as writer, progress(axes.points) as advance:
+    with _file(path, columns, form, rest) as writer, progress("points") as told:
 
         def tell(now: Tally) -> None:
             last[0] = now
-            advance(now)
+            if told is not None:
+                told(now.seen, now.total)
 
         with stoppable() as stop:
             for rows in run_sweep(
@@ -189,24 +191,3 @@ def _draft(path: Path) -> Iterator[Any]:
     finally:
         with suppress(OSError):
             draft.unlink()
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[Tally], None]]:
-    """A bar on a terminal; silence in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda tally: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    bar = Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("points", total=total)
-        yield lambda tally: bar.update(task, completed=tally.seen)

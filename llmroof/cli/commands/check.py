@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from llmroof.cli.options import output, specs_option
+from llmroof.cli.progress import progress
 from llmroof.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _scenarios(
 
     files = dict.fromkeys(scenarios_of(Path(name)) for name in names)
     rows = None if measured is None else Path(measured)
-    with _progress() as advance:
+    with progress("points") as advance:
         for file in files:
             yield check(file, allow=allow, update=update, rows=rows, progress=advance)
 
@@ -148,18 +147,3 @@ def _write(results: Sequence[Checked]) -> None:
             continue
         write_file(lock, result.lock().encode("utf-8"), force=True)
         click.echo(f"wrote {lock}", err=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal; silence in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    parts: tuple[Any, ...] = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*parts, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("points", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

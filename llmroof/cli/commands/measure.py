@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from llmroof.cli.progress import progress
 from llmroof.cli.types import COUNT, ChartFile, Numbers, Within
 
 _DEVICE = click.option("--device", default="", help="cuda, mps or cpu.  [default: the best here]")
@@ -80,7 +78,7 @@ def command(
         if name is not None:
             check_writable(Path(name), force=force)
     backend = TorchBackend(device, threads)
-    with _progress("kernels") as told:
+    with progress("kernels") as told:
         found = measure_profile(
             backend,
             precisions=_names(precision),
@@ -182,7 +180,7 @@ def model_command(
     runner = TorchRunner(TorchBackend(device, threads))
     rows: list[dict[str, Any]] = []
     for name in precisions:
-        with _progress(f"passes in {name}") as told:
+        with progress(f"passes in {name}") as told:
             rows += measure_model(
                 runner,
                 asked,
@@ -221,22 +219,3 @@ def _names(text: str | None) -> list[str]:
         if name not in WIDTH:
             raise InputError(f"--precision: '{name[:40]}' is none of {', '.join(WIDTH)}")
     return names
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int, str], None] | None]:
-    """A bar on a terminal; silence in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*parts, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-
-        def told(done: int, total: int, kernel: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"{what}: {kernel}")
-
-        yield told

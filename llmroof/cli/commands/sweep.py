@@ -9,7 +9,8 @@ import click
 
 from llmroof.cli.axes import axes_options
 from llmroof.cli.grouped import Grouped
-from llmroof.cli.streaming import interrupted, progress, stoppable, stream
+from llmroof.cli.progress import progress
+from llmroof.cli.streaming import interrupted, stoppable, stream
 from llmroof.cli.types import COUNT, ChartFile
 from llmroof.errors import InputError
 
@@ -178,11 +179,12 @@ def _show(
     every = tuple(dict.fromkeys((*STATIC, *columns)))
     parts, kept = [], 0
     start, end = part
-    with stoppable() as stop, progress(axes.points) as advance:
+    with stoppable() as stop, progress("points") as told:
 
         def tell(tally: Tally) -> None:
             last[0] = tally
-            advance(tally)
+            if told is not None:
+                told(tally.seen, tally.total)
 
         kind = Choice(choice.where) if chart.path else choice  # a chart shows the others too
         for rows in run_sweep(axes, kind, every, start=start, end=end, tell=tell, stop=stop):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from llmroof.cli.options import output
+from llmroof.cli.progress import progress
 from llmroof.cli.types import ChartFile
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ def command(
     for hint in misnamed(read.columns):
         click.echo(f"note: {hint}", err=True)
     _replace(read, gpu, model)
-    with _progress() as told:
+    with progress("rows") as told:
         frame = validate(read, told, limit=True) if limit else validate(read, told)
     target.show(
         lambda: validation.validation_page(frame, columns),
@@ -117,18 +115,3 @@ def given_columns(gpu: str | None, model: str | None, settings: tuple[str, ...])
             raise click.UsageError(f"--set takes COLUMN=VALUE, not '{setting[:40]}'")
         found[name.strip()] = value.strip()
     return found
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal; silence in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    parts = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*parts, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rows", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
