@@ -230,11 +230,21 @@ def _blocks(
             else:
                 report.add(line, f"blocks.{name}.of", f"no block is named '{table['of']}'")
             continue
-        try:
-            found[name] = make_block(table, shared)
-        except LlmroofError as error:
-            report.add(line, f"blocks.{name}", str(error))
+        if fault := _contradiction(table):
+            report.add(line, f"blocks.{name}", fault)
+        found[name] = make_block(table, shared)
     return found
+
+
+def _contradiction(table: dict[str, Any]) -> str:
+    """What two sizes of a block cannot both be; "" for nothing."""
+    heads, groups = table.get("heads"), table.get("kv_heads")
+    if heads and groups and heads % groups:
+        return f"{groups} KV heads do not divide {heads} query heads"
+    experts, chosen = table.get("experts"), table.get("top_k")
+    if experts and chosen and chosen > experts:
+        return f"{chosen} of {experts} experts cannot be chosen"
+    return ""
 
 
 def _layers(
