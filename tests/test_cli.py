@@ -16,7 +16,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from llmroof.cli.axes import Names
 from llmroof.cli.main import COMMANDS, cli
+from llmroof.cli.types import Decimals, Numbers, Rate
 
 PLAN = ["num_gpus", "tp", "pp", "dp", "ep"]
 
@@ -271,6 +273,72 @@ def test_models_show() -> None:
     assert sum(found["parameters_by_part"].values()) == found["parameters"]
     assert found["sources"]
     assert "8,030,261,248 parameters" in run("models", "show", "llama-3.1-8b").stdout
+
+
+def test_a_hybrid_is_shown_with_its_pattern_and_its_state() -> None:
+    """Twelve times three layers with a state and one with a cache."""
+    text = " ".join(ok("models", "show", "qwen3-next-80b-a3b").split())
+    assert "12 × 3 × gated delta net" in text
+    found = document("models", "show", "qwen3-next-80b-a3b")
+    # 36 layers hold 32 states of 128 x 128 in fp32 and four tokens of a convolution in bf16
+    state = 36 * (32 * 128 * 128 * 4 + 4 * (2 * 16 * 128 + 32 * 128) * 2)
+    assert found["state_bytes_per_sequence"] == state
+    assert "and recurrent state, at any context: 77.86 MB" in text
+
+
+def test_a_model_is_shown_with_what_it_holds_beside_and_its_warning() -> None:
+    tower = document("models", "show", "gemma-3-12b")["extras"]["vision_tower"]
+    assert f"vision_tower: {tower:,} parameters (held, not modelled)" in ok(
+        "models", "show", "gemma-3-12b"
+    )
+    assert "Beware: " in ok("models", "show", "bamba-9b")
+
+
+def test_tables_of_one_thing_are_flat() -> None:
+    """As CSV: one row per model, per context, per operator, per deployment; the JSON's figures."""
+
+    def table(*args: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(ok(*args, "--format", "csv"))))
+
+    (model,) = table("models", "show", "gpt2")
+    assert model["parameters"] == "124439808"
+    assert int(model["kv_cache_bytes_1024"]) == 1024 * int(model["kv_cache_bytes_per_token"])
+    question = ("--model", "gpt2", "--gpu", "a100", "--contexts", "128,512")
+    rows = table("kv", *question)
+    assert [row["context"] for row in rows] == ["128", "512"]
+    assert {row["hardware"] for row in rows} == {"a100-sxm-80gb"}
+    held = [int(row["kv_cache_bytes_per_sequence"]) for row in rows]
+    assert held[1] == 4 * held[0]
+    short = ("--model", "gpt2", "--gpu", "a100", "--input-len", "64", "--output-len", "16")
+    operators = table("layers", *short)
+    assert len(operators) == len(document("layers", *short)["operators"])
+    both = table("compare", "a100", "h100")
+    assert [row["hardware"] for row in both] == ["a100-sxm-80gb", "h100-sxm"]
+
+
+def test_a_fault_of_ours_can_be_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line and exit code 2, unless the traceback is asked for."""
+    from llmroof.specs.catalog import Catalog
+
+    def broken(self: Catalog, name: str) -> Path:
+        raise ZeroDivisionError("for this test")
+
+    monkeypatch.setattr(Catalog, "path", broken)
+    told = run("estimate", "--gpu", "no-such-file.yaml")
+    assert told.exit_code == 2
+    assert "Error: unexpected ZeroDivisionError: for this test" in told.stderr
+    traced = run("estimate", "--gpu", "no-such-file.yaml", env={"LLMROOF_DEBUG": "1"})
+    assert isinstance(traced.exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(Numbers(), (1, 2)), (Decimals(), (0.5,)), (Rate(), 5e10), (Names(), ("a", "b"))],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_value_that_was_converted_stays_itself(kind: click.ParamType, value: Any) -> None:
+    """Click converts defaults and what callers hand over once more."""
+    assert kind.convert(value, None, None) is value
 
 
 def test_models_list() -> None:

@@ -25,6 +25,11 @@ QUESTIONS = [
     ["--model", "gpt2", "--gpu", "t4", "--isl", "100", "--osl", "20"],
     ["--model", "mistral-7b", "--gpu", "l4", "--isl", "8000", "-b", "4", "--price", "1"],
     ["--gpu", "h200", "--no-kv-cache"],
+    ["--model", "deepseek-v2-lite", "--gpu", "h200", "-b", "4"],
+    ["--model", "gemma-3-12b", "--gpu", "h200", "-b", "4", "--isl", "5000"],
+    ["--model", "qwen3-next-80b-a3b", "--gpu", "h200", "-tp", "2", "-b", "4"],
+    ["--model", "nemotron-h-56b", "--gpu", "h200", "-tp", "2", "-b", "4"],
+    ["--model", "falcon-mamba-7b", "--gpu", "h200", "-b", "4"],
     ["--gpu", "h200", "--attention", "naive"],
     ["--gpu", "h200", "--fusion", "none"],
     ["--gpu", "h200", "-b", "4096"],
@@ -299,3 +304,17 @@ def test_an_all_reduce_left_open_is_told_as_it_is_modelled() -> None:
     assert "left to the library" not in text
     named = CliRunner().invoke(cli, [*asked, "--all-reduce", "tree"])
     assert "tree: two binary trees, up and down" in " ".join(named.stdout.split())
+
+
+def test_what_is_held_and_what_is_active_is_told() -> None:
+    """Routed experts are not all run; a vision tower is held, and never run for text."""
+    active = CliRunner().invoke(cli, ["explain", "-m", "mixtral-8x7b", "--gpu", "h200", "-tp", "2"])
+    assert "Active per token: 12,879,925,248 (routed experts)." in " ".join(active.stdout.split())
+    held = CliRunner().invoke(cli, ["explain", "-m", "gemma-3-12b", "--gpu", "h200"])
+    assert "Held but not modelled: vision_tower, " in " ".join(held.stdout.split())
+
+
+def test_a_model_without_a_cache_has_a_state() -> None:
+    found = explained(["-m", "falcon-mamba-7b", "--gpu", "h200"])
+    steps = {step["name"]: step for section in found["sections"] for step in section["steps"]}
+    assert steps["KV per token"]["result"] == 0
