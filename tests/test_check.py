@@ -25,6 +25,7 @@ from llmroof.regression.compare import KINDS, compare
 from llmroof.regression.options import ALIASES, NEGATED, OPTIONS
 from llmroof.regression.scenarios import read_scenarios
 from llmroof.regression.tolerance import Tolerance, rounded
+from llmroof.render.check import SHOWN
 from llmroof.specs.tree import read_yaml
 
 OWN = Path(__file__).resolve().parent / "estimates"
@@ -258,6 +259,58 @@ def test_junit(file: Path) -> None:
     assert suite.find("./testcase[@name='grid[gpu=a100 batch=1]']") is not None
 
 
+def test_junit_and_markdown_tell_what_does_not_hold_and_what_was_skipped(
+    file: Path, tmp_path: Path
+) -> None:
+    edit(file, "one: {batch: 4}", "one: {batch: 4, assert: [not fits, tpot_s < 1 ns]}")
+    edit(
+        file,
+        "scenarios:",
+        "measured:\n  rows: none.csv\n  optional: true\n"
+        "  expect: [{metric: tpot_s, assert: mape < 1}]\nscenarios:",
+    )
+    suite = ET.fromstring(run(file, "--format", "junit").stdout.encode())[0]
+    failure = suite.find("./testcase[@name='one']/failure")
+    assert failure is not None
+    assert "assert: not fits (fits = true)" in str(failure.get("message"))
+    told = suite.find("system-out")
+    assert told is not None
+    assert told.text == "skipped: the measured rows 'none.csv' are not here"
+    text = run(file, "--format", "markdown").stdout
+    assert "Skipped: the measured rows 'none.csv' are not here" in text
+
+
+def test_junit_marks_bounds_with_too_few_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "measured:\n  rows: rows.csv\n  expect:\n"
+        "  - {metric: tpot_s, by: [hardware], min_rows: 2, assert: mape < 50 %}\n"
+    )
+    suite = ET.fromstring(run(file, "--format", "junit").stdout.encode())[0]
+    cases = {case.get("name"): case.find("skipped") is not None for case in suite}
+    assert cases == {
+        "measured tpot_s[hardware=a100] mape < 50 %": False,
+        "measured tpot_s[hardware=h100] mape < 50 %": True,
+    }
+
+
+def test_long_markdown_is_cut_and_counted(file: Path) -> None:
+    edit(file, "batch: 1:4:x2", "batch: 1:60\n    assert: not fits")
+    text = run(file, "--format", "markdown").stdout
+    moved = 4 * 2 * (60 - 3)  # figures of the batches that were not pinned, on two GPUs
+    assert f"… and {moved - SHOWN} more" in text
+    assert f"- … and {2 * 60 - SHOWN} more" in text
+
+
+def test_rows_that_nobody_named_are_skipped(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text("measured: {expect: [{metric: tpot_s, assert: mape < 1}]}\n")
+    result = run(file)
+    assert result.exit_code == 0, result.output
+    assert "no measured rows: --against-measured names them" in result.stdout
+
+
 def test_junit_by_the_files_ending(file: Path, tmp_path: Path) -> None:
     assert run(file, "-o", tmp_path / "out.xml").exit_code == 0
     assert ET.parse(tmp_path / "out.xml").getroot().get("failures") == "0"
@@ -479,6 +532,11 @@ def test_what_is_pinned_is_stable(value: float) -> None:
         ("scenarios: {a: {metrics: []}}", "is empty: name a figure"),
         ("scenarios: {a: {tolerances: {tpot_s: 3 GB}}}", "measures B, but s is due"),
         ("scenarios: {a: {tolerances: {tpot_s: -2%}}}", "must be zero or more"),
+        ("scenarios: {a: {tolerances: {tpot_s: -2 ms}}}", "must be zero or more, not '-2 ms'"),
+        ("scenarios: {a: {tolerances: {tpot_s: {}}}}", "must be like 2% or 0.5 ms"),
+        ("scenarios: {a: {tolerances: {decode_flop: 3 GB}}}", "measures B, but FLOP is due"),
+        ("scenarios: {a: {tolerances: {requests_per_s: 1 ms}}}", "is neither a share like 2%"),
+        ("scenarios: {a: {metrics: tpot_s}}", "must be a list"),
         ("scenarios: {a: {tolerances: {default: 1 ms}}}", "need one like 2%"),
         ("scenarios: {a: {tolerances: {fits: 2%}}}", "is no number: it holds or it does not"),
         ("scenarios: {a: {tolerances: {ttft: 2%}}}", "there is no figure 'ttft'"),
