@@ -57,12 +57,6 @@ class Unsupported(LlmroofError):
     """A combination that does not exist on the device or in the model."""
 
 
-class DoesNotFit(LlmroofError):
-    """The deployment needs more memory than the devices have."""
-
-    exit_code = 1
-
-
 class Overloaded(LlmroofError):
     """More requests arrive than can be finished; says the largest rate, and what sets it."""
 

@@ -6,7 +6,7 @@ at once it still buys something, found by asking the whole range in one call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log
 from typing import Any, Final
@@ -288,9 +288,3 @@ def _on(estimate: Estimate, gpu: str, many: int) -> Estimate | None:
             return result if _holds(result) else None
         degree //= 2
     return None
-
-
-def best(pulls: Sequence[Pull], by: str) -> Pull | None:
-    """The lever that buys most; None where none buys 5 %."""
-    good = [pull for pull in pulls if not pull.in_use and (pull.gains[by] or 0.0) >= PAYS]
-    return good[0] if good else None

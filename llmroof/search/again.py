@@ -7,10 +7,8 @@ thumb.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final
-
-import numpy as np
 
 from llmroof.api import check_context, resolve_precision, smallest_plan
 from llmroof.calibration.device import of_device
@@ -161,10 +159,3 @@ def at_limit(estimate: Estimate) -> Estimate:
         return estimate
     limited = replace(estimate, deployment=replace(estimate.deployment, calibration=None))
     return again(limited)
-
-
-def single(estimate: Estimate) -> bool:
-    """True for one question, False for an array of them."""
-    return all(
-        np.ndim(getattr(estimate.workload, field.name)) == 0 for field in fields(Workload)
-    ) and (estimate.load is None or np.ndim(estimate.load.concurrency) == 0)
