@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,50 @@ def test_the_chart_of_the_levers(tmp_path: Path) -> None:
     shown = [text.get_text() for text in figure.axes[3].texts]
     free = [pull for pull in pulls if not pull.in_use]
     assert f"{free[0].gains['cost']:+.0%}" == shown[0]
+
+
+def test_a_chart_says_of_which_load_it_is() -> None:
+    for load, words in (
+        ({"concurrency": 16}, "16 requests in flight"),
+        ({"request_rate": 2.0}, "2 requests/s"),
+    ):
+        estimate = llmroof.estimate(gpu="h100", **load)
+        with style.look():
+            figure = compose(estimate, advise(estimate, "tpot"), "tpot")
+        assert any(words in text.get_text() for text in figure.texts)
+
+
+def test_nothing_to_gain_is_nothing_to_draw() -> None:
+    estimate = llmroof.estimate(gpu="h100")
+    used = [replace(pull, in_use=True) for pull in advise(estimate, "tpot")]
+    with style.look(), pytest.raises(InputError, match="no lever buys anything here"):
+        compose(estimate, used, "tpot")
+
+
+def test_a_gain_that_is_unknown_has_no_bar() -> None:
+    """Without a price nothing is known of what a lever saves."""
+    estimate = llmroof.estimate(gpu="h100", price=0.0)
+    pulls = advise(estimate, "tpot")
+    with style.look():
+        figure = compose(estimate, pulls, "tpot")
+    assert not figure.axes[3].patches or all(bar.get_width() == 0 for bar in figure.axes[3].patches)
+    assert figure.axes[1].patches
+
+
+def test_what_is_left_off_is_the_first_lever() -> None:
+    """Naive attention and recomputing every key: turning either off is a lever of its own."""
+    naive = advise(llmroof.estimate(gpu="h100", batch=4, attention="naive"), "tpot")
+    assert any(pull.change == {"attention": "flash"} and not pull.in_use for pull in naive)
+    without = advise(llmroof.estimate(gpu="h100", batch=4, kv_cache=False), "tpot")
+    cache = find(without, "KV cache")
+    assert cache.change == {"kv_cache": True}
+    assert cache.gains["tpot"] == max(pull.gains["tpot"] or 0.0 for pull in without)
+
+
+def test_loads_that_deployments_share_stand_above_them() -> None:
+    text = " ".join(run("compare", "h100", "h200", "-c", "24").stdout.split())
+    assert "24 requests in flight, 1,024 tokens in" in text
+    assert "batch" not in text.partition("tokens in")[0]
 
 
 def test_collectives_are_compared_by_kind_not_by_what_binds_them() -> None:

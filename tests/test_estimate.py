@@ -351,6 +351,16 @@ def test_numbers_that_count_nothing_are_refused(name: str, bad: object) -> None:
         ({"gpu_memory_utilization": 1.1}, "gpu_memory_utilization must be above 0 and at most 1"),
         ({"input_len": 131072}, "input_len + output_len = 131328 tokens is beyond the 131072"),
         ({"gpu": "a100", "precision": "fp8"}, "NVIDIA A100"),
+        (
+            {"concurrency": 8, "load": "gauss"},
+            "load must be closed or burst or poisson, not 'gauss",
+        ),
+        ({"concurrency": 8, "load": "poisson"}, "a Poisson load needs request_rate"),
+        ({"request_rate": 0.0}, "request_rate must be above zero"),
+        ({"speculative_tokens": 65, "acceptance_rate": 0.5}, "speculative_tokens must be 1 to 64"),
+        ({"speculative_tokens": 3}, "speculative_tokens needs acceptance_rate"),
+        ({"speculative_tokens": 3, "acceptance_rate": 1.5}, "acceptance_rate must be 0 to 1, not"),
+        ({"acceptance_rate": 0.5}, "acceptance_rate and draft_model need speculative_tokens"),
     ],
 )
 def test_bad_questions_are_one_line(question: dict[str, object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import io
 import json
@@ -9,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,27 @@ def test_page_and_content_are_those_of_the_report() -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_who_takes_gzip_gets_the_same_shorter() -> None:
+    """Half of it or less; those who do not ask get it plain."""
+    status, plain, before = get("/")
+    packed_status, packed, after = get("/", HTTP_ACCEPT_ENCODING="gzip, deflate")
+    assert status == packed_status == 200
+    assert "Content-Encoding" not in before
+    assert (after["Content-Encoding"], after["Vary"]) == ("gzip", "Accept-Encoding")
+    assert int(after["Content-Length"]) == len(packed) < len(plain) / 2
+    assert gzip.decompress(packed) == plain
+
+
+def test_only_the_last_pages_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(module, "_KEPT", 2)
+    monkeypatch.setattr(module, "content", lambda wanted: made.append(wanted.model) or wanted.model)
+    own = Application(START)
+    for name in ("a", "b", "a", "c", "b"):
+        own._content(replace(START, model=name))
+    assert made == ["a", "b", "c", "b"]  # b was asked longer ago than a when c came
 
 
 def test_a_page_follows_the_users_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -346,6 +346,22 @@ def test_axes_from_a_file(tmp_path: Path) -> None:
     assert "did you mean 'gpu'" in run(*args).stderr
     path.write_text("batch: 9:1\n")
     assert "runs backwards" in run(*args).stderr
+    path.write_text("[h100, a100]\n")
+    assert "axes are written as `name: value` or `name: [values]`" in run(*args).stderr
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"prefix_hit_rate": 1.0}, "prefix_hit_rate must be 0 or more and below 1, not 1"),
+        ({"concurrency": [8], "load": "gauss"}, "load must be closed or burst or poisson, not"),
+        ({"request_rate": [0.0, 1.0]}, "request_rate must be above zero"),
+        ({"gpu": []}, "gpu is empty"),
+    ],
+)
+def test_axes_that_make_no_sense(question: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        rows({"gpu": "h100", **question})
 
 
 def test_the_page_and_the_document() -> None:
@@ -381,6 +397,8 @@ def test_no_point_left_is_a_no() -> None:
         (("--plot", "x.png", "--heat", "batch,tp,tpot_s"), "--heat names the columns of --chart"),
         (("--chart", "heat"), "--chart says what --plot draws: name its file"),
         (("--tp", "3", "--format", "csv"), "tp=3 does not divide"),
+        (("--resume",), "--resume goes on with"),
+        (("--resume", "-o", "x.csv", "--top", "2", "--by", "tpot_s"), "without --top and --pareto"),
     ],
 )
 def test_faults_of_the_command(args: tuple[str, ...], message: str) -> None:
