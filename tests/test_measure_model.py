@@ -171,6 +171,7 @@ def spec(folder: Path, ffn: str, full: str = HEADS + "qk_norm: head}", other: st
 FFN = {
     "dense": "{kind: mlp, intermediate: 64}",
     "routed": "{kind: moe, intermediate: 32, experts: 4, top_k: 2}",
+    "routed and shared": "{kind: moe, intermediate: 32, experts: 4, top_k: 2, shared: 48}",
 }
 
 
@@ -251,6 +252,43 @@ def test_profile_and_model_by_the_command_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["validate", str(rows), "--roofline", chart])
     assert done.exit_code == 0, done.output
     assert Path(chart).stat().st_size > 10_000
+
+
+def test_a_pass_without_memory_is_a_point_less_and_other_faults_are_told(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from llmroof.measure.torch_backend import TorchBackend
+    from llmroof.measure.torch_runner import TorchRunner
+
+    runner = TorchRunner(TorchBackend("cpu"))
+    runner.build(load_model(spec(tmp_path, FFN["dense"])), "fp32", 1)
+
+    def failing(words: str) -> Any:
+        def allot(batch: int, capacity: int) -> None:
+            raise RuntimeError(words)
+
+        return allot
+
+    assert runner.decoder is not None
+    runner.decoder.allot = failing("CUDA out of memory")  # type: ignore[method-assign]
+    assert runner.prefill(1, 16) is None
+    runner.decoder.allot = failing("no such kernel")  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="no such kernel"):
+        runner.prefill(1, 16)
+
+
+def test_no_point_at_all_is_said() -> None:
+    class Nothing(FakeRunner):
+        def decode(self, batch: int, context: int) -> Pass | None:
+            return None
+
+    with pytest.raises(InputError, match="no point fits on this device: ask for smaller"):
+        run(Nothing(most=1))
+
+
+def test_progress_tells_every_pass() -> None:
+    told: list[tuple[int, int, str]] = []
+    run(FakeRunner(), progress=lambda *one: told.append(one))
+    assert told == [(1, 2, "batch 1 x 64 tokens"), (2, 2, "batch 4 x 64 tokens")]
 
 
 def test_sums_between_processes() -> None:

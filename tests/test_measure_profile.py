@@ -19,6 +19,8 @@ from llmroof.measure.match import matching
 from llmroof.measure.profile import Profile, measure_profile
 from llmroof.measure.timing import Effort, Noisy, refuse_noise, sample, time_kernel
 from llmroof.measure.write import profile_yaml
+from llmroof.render.measurement import profile_document, profile_page
+from llmroof.render.page import to_text
 from llmroof.specs.hardware import load_hardware
 
 QUICK = SWEEPS["quick"]
@@ -145,6 +147,36 @@ def test_sums_over_devices_are_timed_where_there_are_several() -> None:
     assert found is not None
     assert (found.devices, found.at) == (2.0, (1000.0, 10000.0))
     assert found.times == pytest.approx((1.1e-5, 2e-5))
+
+
+def test_sums_are_in_the_file_on_the_page_and_in_the_document(tmp_path: Path) -> None:
+    """2 devices add up 10,000 bytes in 20 us: 500 MB/s of the message."""
+
+    def sums(sizes):  # type: ignore[no-untyped-def]
+        return [sample([size * 1e-9 + 1e-5]) for size in sizes]
+
+    sweep = replace(QUICK, messages=(1000, 10000))
+    device = replace(FakeBackend().device, count=2)
+    found = measure_profile(FakeBackend(device=device), sweep=sweep, sums=sums)
+    path = tmp_path / "mine.yaml"
+    path.write_text(profile_yaml(found, None), "utf-8")
+    read = load_hardware(str(path)).measured
+    assert read is not None
+    assert read.all_reduce is not None
+    assert read.all_reduce.times == pytest.approx((1.1e-5, 2e-5))
+    page = to_text(profile_page(found, None), 80)
+    assert "sum over 2 " in page
+    assert "500 MB/s" in page
+    document = profile_document(found, None)
+    assert document["schema"] == "llmroof.measurement/1"
+    assert len(document["points"]) == len(found.points)
+
+
+def test_what_was_not_measured_is_told_on_the_page() -> None:
+    found = profile(precisions=("bf16", "fp8"), missing=frozenset({"fp8"}))
+    text = " ".join(to_text(profile_page(found, None), 80).split())
+    assert "Not measured, for PyTorch has no kernel: " in text
+    assert "fp8" in text.partition("no kernel: ")[2]
 
 
 def test_the_file_without_a_datasheet_is_a_profile_of_its_own(tmp_path: Path) -> None:
