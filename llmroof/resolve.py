@@ -344,7 +344,8 @@ def _counts(
     if num_gpus is not None and second is None:
         second = (num_gpus - (first or 1) * prefill) // decode
     one, other = first or 1, second or 1
-    if num_gpus is not None and one * prefill + other * decode != num_gpus:
+    if num_gpus is not None and (min(one, other) < 1 or one * prefill + other * decode != num_gpus):
+        one, other = max(one, 1), max(other, 1)
         raise InputError(
             f"num_gpus={num_gpus} contradicts {one} prefill workers of {prefill} and "
             f"{other} decode workers of {decode} GPUs"

@@ -288,6 +288,14 @@ def test_devices_are_shared_out(
         ({"decode_workers": 1.5}, "decode_workers must be a whole number, not 1.5"),
         ({"num_gpus": 7, "tp": None}, "num_gpus=7 is not a multiple of 2 workers"),
         ({"num_gpus": 7, "tp": 2}, "num_gpus=7 contradicts 1 prefill workers of 2 and 2 decode"),
+        (
+            {"num_gpus": 3, "tp": 1, "decode_workers": 60},
+            "contradicts 1 prefill workers of 1 and 60",
+        ),
+        (
+            {"num_gpus": 3, "tp": 1, "prefill_workers": 4},
+            "contradicts 4 prefill workers of 1 and 1",
+        ),
         ({"transfer_bandwidth": 0.0}, "transfer_bandwidth must be above zero"),
         ({"transfer_overlap": "chunks"}, "transfer_overlap must be none or layers"),
         ({"kv_cache": False}, "disaggregated sends the KV cache"),
