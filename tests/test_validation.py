@@ -358,6 +358,15 @@ def test_the_gpu_asked_for_is_the_one_predicted(rows: Path, tmp_path: Path) -> N
     assert json.loads(same.stdout)["rows"][3]["error"] is None
 
 
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_a_refusal_is_one_line_whatever_there_was_to_note(rows: Path, form: str) -> None:
+    asked = ["validate", str(rows), "--gpu", "l4", "--by", "tpot", "--format", form]
+    result = CliRunner().invoke(cli, asked)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: --by: no column 'tpot'; there are id, model")
+    assert result.stderr.count("\n") == 1
+
+
 def test_misnamed_columns_and_slips_of_units_are_named(rows: Path) -> None:
     run = CliRunner().invoke
     text = rows.read_text()

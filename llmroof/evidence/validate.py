@@ -164,6 +164,13 @@ def figures(found: Estimate) -> dict[str, Any]:
     return values
 
 
+def check_columns(frame: pd.DataFrame, by: Sequence[str]) -> None:
+    """Raise InputError for a column of `by` that the rows lack."""
+    for name in by:
+        if name not in frame.columns:
+            raise InputError(f"--by: no column '{name[:40]}'; there are {', '.join(frame.columns)}")
+
+
 def summary(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """One row per metric (and value of `by`): n, failed, mape, median_ape, bias, p80_ape.
 
@@ -173,9 +180,7 @@ def summary(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """
     import pandas as pd
 
-    for name in by:
-        if name not in frame.columns:
-            raise InputError(f"--by: no column '{name[:40]}'; there are {', '.join(frame.columns)}")
+    check_columns(frame, by)
     groups: list[tuple[Any, pd.DataFrame]] = [((), frame)]
     if by:
         groups = list(frame.groupby(list(by), sort=True, dropna=False))

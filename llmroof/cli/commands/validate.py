@@ -57,7 +57,7 @@ def command(
     """
     from llmroof.cli.output import check_writable
     from llmroof.evidence.rows import misnamed, read_rows
-    from llmroof.evidence.validate import validate
+    from llmroof.evidence.validate import check_columns, validate
     from llmroof.render import validation
 
     charts = [None if name is None else Path(name) for name in (plot, roofline)]
@@ -66,11 +66,12 @@ def command(
             check_writable(chart, force=target.force)
     columns = [name.strip() for name in by.split(",") if name.strip()] if by else []
     read = read_rows(Path(rows), given_columns(gpu, model, settings))
-    for hint in misnamed(read.columns):
-        click.echo(f"note: {hint}", err=True)
-    _replace(read, gpu, model)
+    notes = [*misnamed(read.columns), *_replace(read, gpu, model)]
     with progress("rows") as told:
         frame = validate(read, told, limit=True) if limit else validate(read, told)
+    check_columns(frame, columns)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     target.show(
         lambda: validation.validation_page(frame, columns),
         lambda: validation.validation_document(frame, columns),
@@ -88,7 +89,7 @@ def command(
         click.echo(f"wrote {charts[1]}", err=True)
 
 
-def _replace(read: pd.DataFrame, gpu: str | None, model: str | None) -> None:
+def _replace(read: pd.DataFrame, gpu: str | None, model: str | None) -> Iterator[str]:
     """Predict for what the options name, and say what the rows named instead."""
     from llmroof.evidence.rows import replaced
 
@@ -96,7 +97,7 @@ def _replace(read: pd.DataFrame, gpu: str | None, model: str | None) -> None:
         if value is not None and (old := replaced(read, name, value)):
             more = f" and {len(old) - 3} more" if len(old) > 3 else ""
             named = ", ".join(old[:3]) + more
-            click.echo(f"note: rows name {named}: predicted for --{option} {value}", err=True)
+            yield f"rows name {named}: predicted for --{option} {value}"
 
 
 def given_columns(gpu: str | None, model: str | None, settings: tuple[str, ...]) -> dict[str, str]:
