@@ -69,7 +69,7 @@ def estimate(
     own |= {"load": load, "random_lengths": random_lengths, "prefix_hit_rate": prefix_hit_rate}
     check_arguments(own | {"chunked_prefill": chunked_prefill} | options, KEYWORDS)
     deployment, notes = deploy(model=model, gpu=gpu, **options)
-    lengths = _lengths(deployment.model, input_len, output_len)
+    lengths = lengths_of(deployment.model, input_len, output_len)
     if not 0 <= prefix_hit_rate < 1:
         raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {prefix_hit_rate:g}")
     chunk = None if chunked_prefill is None else whole("chunked_prefill", chunked_prefill)
@@ -110,8 +110,11 @@ def estimate(
     return replace(result, defaults=_left_out(given), notes=notes)
 
 
-def _lengths(model: Model, input_len: Number, output_len: Number) -> dict[str, Number]:
-    """Tokens in and out; a default shrinks where the model's context is too short for it."""
+def lengths_of(model: Model, input_len: Number, output_len: Number) -> dict[str, Number]:
+    """Tokens in and out; a default shrinks where the model's context is too short for it.
+
+    Raises InputError.
+    """
     room = model.max_context or DEFAULTS["input_len"] + DEFAULTS["output_len"]
     output = whole(
         "output_len",

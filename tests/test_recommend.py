@@ -305,6 +305,15 @@ def test_replicas_that_are_chosen_carry_the_stream() -> None:
         assert float(option.estimate.serving.requests_per_s) * option.replicas >= rate * (1 - 1e-12)
 
 
+def test_lengths_are_within_what_the_model_was_made_for() -> None:
+    """GPT-2 takes 1,024 tokens: the default prompt shrinks as in estimate, a longer one is none."""
+    answer = recommend(model="gpt2", gpu="h100")
+    assert (answer.goal.input_len, answer.goal.output_len) == (768, 256)
+    refused = run("recommend", "-m", "gpt2", "--gpu", "h100", "--isl", "5000")
+    assert refused.exit_code == 2
+    assert "5256 tokens is beyond the 1024 that GPT-2 124M was made for" in refused.stderr
+
+
 def test_too_few_gpus_for_the_model() -> None:
     answer = recommend(model="llama-3.1-405b", gpu="t4", max_gpus=2)
     assert not answer.options

@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 
 from llmroof import units
+from llmroof.api import check_context, lengths_of
 from llmroof.arguments import check_values
-from llmroof.engine.deployment import Deployment
+from llmroof.engine.deployment import Deployment, Workload
 from llmroof.errors import InputError, LlmroofError, UnknownName
 from llmroof.models.load import load_model
 from llmroof.models.model import Model
@@ -69,9 +70,9 @@ def recommend(
     if options.get("disaggregated"):
         raise InputError("recommend searches whole replicas: advise has the lever disaggregated")
     loaded = model if isinstance(model, Model) else load_model(model or DEFAULTS["model"])
+    lengths = lengths_of(loaded, input_len, output_len)
     goal = make_goal(
-        input_len=input_len,
-        output_len=output_len,
+        **lengths,
         slo_ttft=slo_ttft,
         slo_tpot=slo_tpot,
         request_rate=request_rate,
@@ -80,6 +81,7 @@ def recommend(
         objective=objective,
         prefix_hit_rate=prefix_hit_rate,
     )
+    check_context(loaded, Workload(1.0, goal.input_len, goal.output_len))
     plan = None if (tp, pp, dp, ep) == (None,) * 4 else Plan(tp or 1, pp or 1, dp or 1, ep or 1)
     hardware = _hardware(gpu)
     names = [None, *PRECISIONS] if precision is None else _list(precision)
