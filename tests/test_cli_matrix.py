@@ -99,7 +99,8 @@ BESIDE: dict[tuple[str, str], list[str]] = {
 #: text options that take any text, or read files of their own: wrong values are elsewhere
 FREE = {"file", "heat", "title", "gpu compare"}
 #: options without a valid value of their own here: tested where their feature is
-ELSEWHERE = {"file", "heat", "measured", "expect", "sort", "where gpus", "where models"}
+ELSEWHERE = {"file", "heat", "measured", "expect", "sort", "where gpus", "where models",
+             "by check"}  # fmt: skip
 TEXT = (click.types.StringParamType, click.types.FuncParamType)
 
 
@@ -219,16 +220,20 @@ def valid(option: click.Option, name: str) -> str | None:
     return "0.5" if isinstance(option.type, click.types.FloatParamType) else "1"
 
 
-#: each option once, at the first command that has it, and all options of the sweep
-TRIED = {
-    (option.name, "sweep" if name == "sweep" else ""): (name, option)
-    for name, option in reversed(options())
-    if option.name not in (*FILES, "force", "update", "resume", "roofline")
+#: commands that draw or make a page, a second each: of these, options that no other has
+SLOW = ("plot", "report")
+OTHERS = {option.name for name, option in options() if name not in SLOW}
+#: every option of every command, but for those
+TRIED = [
+    (name, option)
+    for name, option in options()
+    if (name not in SLOW or option.name not in OTHERS)
+    and option.name not in (*FILES, "force", "update", "resume", "roofline")
     and not name.startswith(RUNNING)
-}
+]
 
 
-@pytest.mark.parametrize(("name", "option"), TRIED.values(), ids=ident)
+@pytest.mark.parametrize(("name", "option"), TRIED, ids=ident)
 def test_a_valid_value(name: str, option: click.Option) -> None:
     """Answered, in whatever form; nothing is written unasked."""
     args = [option.opts[0]]
@@ -313,9 +318,13 @@ WRITING = [
 
 
 @pytest.mark.parametrize(("name", "option"), WRITING, ids=ident)
-@pytest.mark.parametrize("place", ["gone/x{end}", "rows.csv/x{end}", ".", "x\0{end}", "kept{end}"])
+@pytest.mark.parametrize("place", ["gone/x{end}", "rows.csv/x{end}", ".", "x\0{end}", "kept{end}",
+                                   "/proc/x{end}"])  # fmt: skip
 def test_a_file_that_cannot_be_written(name: str, option: click.Option, place: str) -> None:
-    """No folder, a file for a folder, a folder for a file, no name; one that exists is kept."""
+    """No folder, a file for a folder, a folder for a file, no name; one that exists is kept.
+
+    In /proc nobody can make a file, root included: a folder that is read only.
+    """
     chart = option.name in ("plot", "roofline") or name == "plot"
     end = ".png" if chart else ".json"
     if place == "kept{end}":
@@ -347,6 +356,46 @@ def test_a_disk_that_fills_up_keeps_the_old_file(
     assert "No space left on device" in result.stderr
     assert Path("old.json").read_text() == "mine"
     assert files() == ["old.json"]
+
+
+#: commands that write to whatever -o names
+PLAIN = [["estimate"], ["layers"], ["explain"], ["kv"], ["sweep", "--format", "csv"], ["gpus"],
+         ["advise", "--model", "gpt2"], ["compare", "l4", "t4"], ["validate", "rows.csv"],
+         ["recommend", "--gpu", "l4", "--model", "gpt2"], ["check", "plan.yaml"]]  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("args", PLAIN, ids=" ".join)
+def test_a_device_is_written_to_and_stays_one(args: list[str]) -> None:
+    """No --force is due, for nothing is lost; a full one says so."""
+    for force in ([], ["--force"]):
+        done = run([*args, "-o", "/dev/null", *force])
+        assert done.exit_code in (0, 1), done.output
+        assert done.stdout == ""
+        assert "Error" not in done.stderr
+        full = run([*args, "-o", "/dev/full", *force])
+        assert (full.exit_code, full.stdout) == (2, "")
+        assert full.stderr == "Error: cannot write '/dev/full': No space left on device\n"
+    assert Path("/dev/null").is_char_device()
+    assert Path("/dev/full").is_char_device()
+    assert files() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+@pytest.mark.parametrize("args", [["estimate"], ["sweep", "--format", "csv"],
+                                  ["plot", "--model", "gpt2"]], ids=" ".join)  # fmt: skip
+def test_a_link_stays_one(args: list[str]) -> None:
+    """What it names is overwritten, on purpose only."""
+    end = ".png" if args[0] == "plot" else ".csv"
+    Path(f"real{end}").write_text("mine")
+    Path(f"link{end}").symlink_to(f"real{end}")
+    assert run([*args, "-o", f"link{end}"]).exit_code == 2
+    assert Path(f"real{end}").read_text() == "mine"
+    done = run([*args, "-o", f"link{end}", "--force"])
+    assert done.exit_code == 0, done.output
+    assert Path(f"link{end}").is_symlink()
+    assert len(Path(f"real{end}").read_bytes()) > 100
+    assert files() == [f"link{end}", f"real{end}"]
 
 
 def test_a_baseline_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,7 +442,8 @@ def package_root() -> str:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_an_interrupt_in_the_middle_of_a_sweep_keeps_and_names_what_is_done() -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_an_interrupt_in_the_middle_of_a_sweep_keeps_and_names_what_is_done(sent: int) -> None:
     args = ["sweep", "--batch", "1:5000", "--isl", "1:900", "-o", "grid.csv"]
     child = subprocess.Popen(
         [sys.executable, "-m", "llmroof", *args],
@@ -406,7 +456,7 @@ def test_an_interrupt_in_the_middle_of_a_sweep_keeps_and_names_what_is_done() ->
             assert child.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(sent)
         _, told = child.communicate(timeout=60)
     finally:
         child.kill()
@@ -421,6 +471,31 @@ def test_an_interrupt_in_the_middle_of_a_sweep_keeps_and_names_what_is_done() ->
         assert sum(1 for _ in lines) == seen + 1
 
 
+@pytest.mark.parametrize(
+    ("place", "args"),
+    [
+        ("llmroof.cli.ask.ask", ["estimate", "-o", "x.json"]),
+        ("llmroof.cli.ask.ask", ["advise", "--plot", "x.png"]),
+        ("llmroof.search.recommend.recommend", ["recommend", "-o", "x.json"]),
+        ("llmroof.evidence.validate.validate", ["validate", "rows.csv", "-o", "x.csv"]),
+        ("llmroof.regression.check.check", ["check", "plan.yaml", "--update"]),
+        ("llmroof.render.plots.style.save", ["plot", "--model", "gpt2", "-o", "x.png"]),
+    ],
+    ids=str,
+)
+def test_an_interrupt_elsewhere_is_one_line_and_leaves_nothing(
+    place: str, args: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, stop)
+    result = run(args)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr.splitlines() == ["", "Error: interrupted"]  # below the ^C of a terminal
+    assert files() == []
+
+
 SCREENS = [
     ["estimate", "--gpu", "a100", "-b", "32"], ["layers"], ["kv"], ["explain"],
     ["sweep", "--model", "gpt2"], ["advise", "--model", "gpt2"], ["compare", "a100", "h100"],
@@ -429,12 +504,15 @@ SCREENS = [
 ]  # fmt: skip
 
 
-def test_a_terminal_that_is_not_utf8() -> None:
-    """Every command answers in ASCII where the terminal has nothing else."""
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "latin-1"])
+def test_a_terminal_that_is_not_utf8(encoding: str) -> None:
+    """Every command answers with what the terminal has: ASCII spellings where it lacks a sign."""
     for args in SCREENS[::5]:
-        result = process(*args, PYTHONIOENCODING="ascii")
+        result = process(*args, PYTHONIOENCODING=encoding)
         assert result.returncode in (0, 1), result.stderr
-        assert result.stdout.isascii()
+        assert b"?" not in result.stdout
+        assert result.stdout.decode(encoding)
+        assert encoding != "ascii" or result.stdout.isascii()
         assert b"Error" not in result.stderr
 
 
@@ -446,6 +524,16 @@ def test_forty_columns(args: list[str]) -> None:
     for line in result.stdout.splitlines():
         assert len(line) <= 40 or len(line.split()) <= 2, line
         assert "\x1b" not in line
+
+
+def test_recommend_in_forty_columns_wraps_all_but_what_is_to_be_copied() -> None:
+    args = ["recommend", "--gpu", "l4,h100", "--model", "gpt2"]
+    page = CliRunner().invoke(cli, args, env={"COLUMNS": "40"}).stdout
+    above, _, below = page.partition("To start")
+    commands, _, notes = below.partition("\n\n")
+    assert "vllm serve" in commands
+    assert all(len(line) <= 40 for line in (above + notes).splitlines())
+    assert all(len(line) <= 78 for line in commands.splitlines())
 
 
 def test_no_color_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

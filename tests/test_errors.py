@@ -183,9 +183,18 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
-def test_closed_pipe_is_no_fault() -> None:
-    done = shell("llmroof gpus --format json | head -c 10")
-    assert done.stdout == '{\n  "schem'
+@pytest.mark.parametrize(
+    ("line", "begin"),
+    [
+        ("gpus --format json", '{\n  "schem'),
+        ("sweep --gpu h100 --batch 1:60000 --format csv", "model,hard"),  # more than a pipe holds
+        ("sweep --gpu h100 --batch 1:60000 --format csv -o /dev/stdout", "model,hard"),
+        ("estimate --gpu h100 --batch 1:500 --format json -o /dev/stdout", '{\n  "schem'),
+    ],
+)
+def test_closed_pipe_is_no_fault(line: str, begin: str) -> None:
+    done = shell(f"llmroof {line} | head -c 10")
+    assert done.stdout == begin
     assert done.stderr == ""
     assert done.returncode == 0
 

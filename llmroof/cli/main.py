@@ -40,6 +40,13 @@ COMMANDS: Final = {
 _INTERRUPTED: Final = 130
 
 
+class ReaderGone(Exception):
+    """`llmroof ... | head`: the reader has what it wanted.
+
+    No OSError, which click would end with exit code 1.
+    """
+
+
 class Commands(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -68,6 +75,13 @@ class Commands(click.Group):
             raise UnknownName("command", args[0], COMMANDS, "llmroof --help")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; ReaderGone where nobody reads what it writes."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -88,8 +102,9 @@ class Commands(click.Group):
             code = _fail(str(error), error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             code = _fail("interrupted", _INTERRUPTED)
-        except BrokenPipeError:
-            code = _reader_gone()
+        except (BrokenPipeError, ReaderGone):
+            _silence(sys.stdout)
+            code = 0
         except Exception as error:  # last resort: no traceback ever reaches a user
             if os.environ.get("LLMROOF_DEBUG"):
                 raise
@@ -141,12 +156,6 @@ def _fail(message: str, code: int) -> int:
         click.echo(f"Error: {line}", err=True)
     _silence(sys.stdout)
     return code
-
-
-def _reader_gone() -> int:
-    """`llmroof ... | head`: the reader has what it wanted."""
-    _silence(sys.stdout)
-    return 0
 
 
 def _silence(stream: Any) -> None:

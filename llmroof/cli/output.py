@@ -90,13 +90,18 @@ def check_writable(path: Path, *, force: bool) -> None:
     try:
         if path.is_dir():
             raise InputError(f"'{path}' is a folder: name a file")
-        if path.exists() and not force:
+        if path.exists() and not (force or is_device(path)):
             raise InputError(f"'{path}' exists; --force overwrites it")
         if not path.parent.is_dir():
             raise InputError(f"the folder '{path.parent}' does not exist")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot write '{str(path)[:200]}': {reason}") from None
+
+
+def is_device(path: Path) -> bool:
+    """True for what is written to as it is and never replaced: a terminal, a pipe, /dev/null."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def check_chart(path: str | None, *, force: bool) -> None:
@@ -111,6 +116,11 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
 
     check_writable(path, force=force)
     try:
+        if is_device(path):
+            with path.open("wb") as stream:
+                stream.write(data)
+            return
+        path = path.resolve()  # a link stays, what it names is replaced
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -121,6 +131,8 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
             with suppress(OSError):
                 os.unlink(name)
             raise
+    except BrokenPipeError:
+        raise  # of a pipe that was named: its reader has what it wanted
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
 

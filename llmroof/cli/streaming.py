@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from llmroof.cli.output import is_device
 from llmroof.cli.progress import progress
 from llmroof.errors import InputError
 
@@ -102,14 +103,17 @@ def stream(
     kept = tally.kept + (rest.kept if rest else 0)
     for reason, points in tally.reasons.items():
         click.echo(f"skipped {points:,} points: {reason}", err=True)
+    passed_on = path is None or is_device(path)  # nothing is kept that a note could be of
     if tally.seen < tally.total:
-        if path is None or choice.selects:
-            how = f"--start {tally.seen} goes on" if path is None else "the choice is of these"
-            return interrupted(tally, how)
+        if choice.selects:
+            return interrupted(tally, "the choice is of these")
+        if path is None or passed_on:
+            return interrupted(tally, f"--start {tally.seen} goes on")
         Rest(question, tally.seen, tally.total, kept, path.stat().st_size).write(path)
         return interrupted(tally, f"'{path}' holds what is done; the same with --resume goes on")
     if path is not None:
-        note(path).unlink(missing_ok=True)
+        if not passed_on:
+            note(path).unlink(missing_ok=True)
         asked = tally.total - min(part[0], tally.total)
         click.echo(f"wrote {kept:,} of {asked:,} points to {path}", err=True)
     return 0 if kept else 1
@@ -163,6 +167,10 @@ def _file(path: Path | None, columns: Sequence[str], form: str, rest: Rest | Non
         yield CsvWriter(sys.stdout.buffer, columns)
         return
     try:
+        if is_device(path):
+            with path.open("wb") as stream:
+                yield (CsvWriter if form == "csv" else ParquetWriter)(stream, columns)
+            return
         if rest is not None and form == "csv":
             with path.open("r+b") as stream:
                 stream.truncate(rest.size)
@@ -177,12 +185,15 @@ def _file(path: Path | None, columns: Sequence[str], form: str, rest: Rest | Non
             if rest is not None:
                 writer.copy(path)
             yield writer
+    except BrokenPipeError:
+        raise  # of a pipe that was named: its reader has what it wanted
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
 
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Any]:
+    path = path.resolve()  # a link stays, what it names is replaced
     draft = path.with_name(f".{path.name[:40]}.{os.getpid()}")
     try:
         with draft.open("xb") as stream:

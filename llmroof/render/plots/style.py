@@ -164,6 +164,7 @@ def save(figure: Figure, path: Path) -> None:
     ending = check_path(path)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=ending[1:], dpi=DPI, metadata=_METADATA[ending])
+    path = path.resolve()  # a link stays, what it names is replaced
     draft = path.with_name(f".{path.name[:40]}.{os.getpid()}")
     try:
         try:
