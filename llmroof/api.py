@@ -70,8 +70,7 @@ def estimate(
     check_arguments(own | {"chunked_prefill": chunked_prefill} | options, KEYWORDS)
     deployment, notes = deploy(model=model, gpu=gpu, **options)
     lengths = lengths_of(deployment.model, input_len, output_len)
-    if not 0 <= prefix_hit_rate < 1:
-        raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {prefix_hit_rate:g}")
+    bearing.check_hits(prefix_hit_rate)
     chunk = None if chunked_prefill is None else whole("chunked_prefill", chunked_prefill)
     together = _together(batch, concurrency, request_rate)
     loaded = {"concurrency": concurrency is not None, "request_rate": request_rate is not None}

@@ -49,6 +49,12 @@ def check_load(
         )
 
 
+def check_hits(share: float) -> None:
+    """Raise InputError for a share of prompts in the prefix cache that cannot be."""
+    if not 0 <= share < 1:
+        raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {share:g}")
+
+
 def check_routing(model: Model, draft: Model | None, skew: float) -> None:
     """Raise InputError where a skew of the routing meets a model that routes nothing."""
     if skew and not any(one is not None and _experts(one) for one in (model, draft)):

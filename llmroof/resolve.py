@@ -87,6 +87,7 @@ def deploy(
     that are given; `num_gpus` counts the devices of all of them.
     """
     check_values(dict(locals()))
+    engine = None if engine is None else engine.lower()
     loaded = (
         model
         if isinstance(model, Model)

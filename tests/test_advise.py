@@ -190,6 +190,11 @@ def test_documents_and_frames() -> None:
 # --- compare ---------------------------------------------------------------------------
 
 
+def test_a_batch_beside_a_load_is_named_by_what_each_has() -> None:
+    page = run("compare", "h100,concurrency=4", "l4,batch=2", "-m", "gpt2").stdout.splitlines()
+    assert page[:2] == ["A: h100-sxm, fp32, concurrency 4", "B: l4, fp32, batch 2"]
+
+
 def test_rows_of_deployments_that_have_different_figures() -> None:
     """What only one of them has is an empty cell of the other."""
     pair = ("compare", "h100", "h100,tp=2,disaggregated", "-m", "gpt2", "-c", "8")
@@ -241,7 +246,7 @@ def test_switches_and_units_of_a_deployment() -> None:
         (("h100",), "two or more"),
         (("h100", "a100,b200"), "write GPU,option=value"),
         (("h100", "a100,tq=2"), "did you mean"),
-        (("h100", "a100,tp=x"), "not a valid integer"),
+        (("h100", "a100,tp=x"), "not a valid whole number"),
         (("h100", "a100,batch=1:4"), "one value"),
         (("h100", "nonsense"), "unknown GPU"),
         (("h100", "a100,limit=true"), "is a switch"),

@@ -82,6 +82,7 @@ BESIDE: dict[tuple[str, str], list[str]] = {
     ("sweep", "weights"): ["--gpu", "a100"],
     ("sweep", "chart"): ["--plot", "base.png"],
     ("", "routing_skew"): ["--model", "gpt-oss-20b"],
+    ("compare", "gpu"): ["tp=2"],
     ("", "load"): ["-c", "2"],
     ("", "random_lengths"): ["-c", "2"],
     ("", "speculative_tokens"): ["--acceptance-rate", "0.5"],

@@ -114,3 +114,8 @@ def test_data_parallel_attention_exchanges_tokens_and_splits_the_latent_cache() 
     assert "all_reduce" in kinds[0]
     assert "all_to_all" not in kinds[0]
     assert kinds[1] == {"all_to_all"}
+
+
+def test_an_engine_is_known_in_any_case() -> None:
+    lower, upper = (llmroof.estimate(gpu="h100", engine=name) for name in ("vllm", "vLLM"))
+    assert upper.deployment == lower.deployment

@@ -305,6 +305,15 @@ def test_replicas_that_are_chosen_carry_the_stream() -> None:
         assert float(option.estimate.serving.requests_per_s) * option.replicas >= rate * (1 - 1e-12)
 
 
+def test_targets_may_have_units_and_lists_come_in_parts() -> None:
+    goal = ("--slo-ttft", "0.5", "--slo-tpot", "0.03")
+    same = ("--slo-ttft", "500ms", "--slo-tpot", "30000 us")
+    parts = ("-g", "h100", "-g", "l40s", "-p", "fp8", "-p", "bf16")
+    one = run("recommend", *goal, "-g", "h100,l40s", "-p", "fp8,bf16")
+    assert one.exit_code == 0
+    assert run("recommend", *same, *parts).stdout == one.stdout
+
+
 def test_lengths_are_within_what_the_model_was_made_for() -> None:
     """GPT-2 takes 1,024 tokens: the default prompt shrinks as in estimate, a longer one is none."""
     answer = recommend(model="gpt2", gpu="h100")

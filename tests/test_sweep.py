@@ -480,3 +480,12 @@ def test_nothing_found_and_nothing_accepted_are_shares_to_sweep() -> None:
     assert rows[0]["ttft_s"] < rows[-1]["ttft_s"]
     guess = ["sweep", "--gpu", "h100", "--speculative-tokens", "3", "--acceptance-rate", "0,0.9"]
     assert CliRunner().invoke(cli, guess).exit_code == 0
+
+
+def test_a_list_given_in_parts_is_one_list() -> None:
+    parts = ["-g", "h100", "-g", "l4,t4", "-b", "1", "-b", "2:3", "--where", "batch >= 1"]
+    whole = ["-g", "h100,l4,t4", "-b", "1,2,3", "--where", "batch >= 1"]
+    asked = ["sweep", "--columns", "hardware,batch,tpot_s", "--format", "csv", "-m", "llama-3.2-1b"]
+    rows = CliRunner().invoke(cli, [*asked, *parts]).stdout
+    assert rows.count("\n") == 1 + 3 * 3
+    assert rows == CliRunner().invoke(cli, [*asked, *whole]).stdout

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from llmroof.cli.options import specs_option
-from llmroof.cli.types import Decimals, Numbers, Rate, SpecName
+from llmroof.cli.types import NUMBER, Decimals, Numbers, Rate, SpecName
 from llmroof.errors import InputError
 from llmroof.ranges import parse_decimals, parse_numbers
 
@@ -99,8 +99,8 @@ _OPTIONS: Final[dict[str, tuple[tuple[str, ...], Any, str]]] = {
     "prefill_tp": (("--prefill-tp",), Numbers(), "Tensor parallel degrees of prefill workers."),
 }
 _SINGLE: Final = {
-    "price": click.option("--price", type=float, metavar="USD", help="USD per GPU-hour."),
-    "power": click.option("--power", type=float, metavar="WATTS", help="Power of one GPU."),
+    "price": click.option("--price", type=NUMBER, metavar="USD", help="USD per GPU-hour."),
+    "power": click.option("--power", type=NUMBER, metavar="WATTS", help="Power of one GPU."),
     "limit": click.option("--limit", is_flag=True, help="Answer with the physical limit."),
     "load": click.option(
         "--load", type=click.Choice(["closed", "burst"]), help="How requests arrive."
@@ -131,7 +131,8 @@ def axes_options(command: Command) -> Command:
 
     @wraps(command)
     def run(**given: Any) -> Any:
-        asked = {name: given.pop(name) for name in (*_OPTIONS, *_SINGLE)}
+        asked: dict[str, Any] = {name: joined(given.pop(name)) for name in _OPTIONS}
+        asked |= {name: given.pop(name) for name in _SINGLE}
         file = asked.pop("file")
         for name in ("limit", "random_lengths", "disaggregated"):
             asked[name] = asked[name] or None
@@ -143,8 +144,15 @@ def axes_options(command: Command) -> Command:
     for decorate in reversed(list(_SINGLE.values())):
         decorated = decorate(decorated)
     for name, (flags, kind, text) in reversed(list(_OPTIONS.items())):
-        decorated = click.option(*flags, name, type=kind, metavar="LIST", help=text)(decorated)
+        decorated = click.option(*flags, name, type=kind, metavar="LIST", multiple=True, help=text)(
+            decorated
+        )
     return decorated  # type: ignore[no-any-return]
+
+
+def joined(lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...] | None:
+    """The values of an option that was given several times, one after the other; None for none."""
+    return tuple(value for values in lists for value in values) or None
 
 
 def _read(path: Path) -> dict[str, Any]:

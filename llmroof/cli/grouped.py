@@ -33,6 +33,22 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 _REST: Final = "Answer"
 
 
+class Listing(click.Group):
+    """A group that lists things where no command is named; the name of a thing is no command."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, but an unknown name says how a thing of that name is shown."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            own = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(
+                f"'{args[0][:60]}' is no command of {self.name} ({own}): alone it lists all, "
+                f"llmroof {self.name} show NAME shows one"
+            )
+        return super().resolve_command(ctx, args)
+
+
 class Grouped(click.Command):
     """A command whose `--help` lists its options under the headings of GROUPS."""
 

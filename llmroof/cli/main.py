@@ -38,6 +38,25 @@ COMMANDS: Final = {
     "models": "llmroof.cli.commands.models",
 }
 _INTERRUPTED: Final = 130
+#: what other programs call an option -> what it is called here
+FOREIGN: Final = {
+    "--dtype": "--precision",
+    "--quantization": "--precision",
+    "--max-model-len": "--input-len and --output-len",
+    "--context-length": "--input-len and --output-len",
+    "--seq-len": "--input-len and --output-len",
+    "--tp-size": "--tp",
+    "--pp-size": "--pp",
+    "--dp-size": "--dp",
+    "--ep-size": "--ep",
+    "--mem-fraction-static": "--gpu-memory-utilization",
+    "--max-running-requests": "--max-num-seqs",
+    "--chunked-prefill-size": "--max-num-batched-tokens",
+    "--qps": "--request-rate",
+    "--rps": "--request-rate",
+    "--max-concurrency": "--concurrency",
+    "--bs": "--batch",
+}
 
 
 class ReaderGone(Exception):
@@ -96,6 +115,10 @@ class Commands(click.Group):
         try:
             code = super().main(args, prog_name or "llmroof", complete_var, False, **extra)
             sys.stdout.flush()
+        except click.NoSuchOption as error:
+            ours = FOREIGN.get(error.option_name)
+            hint = f"No such option '{error.option_name}': here it is {ours}."
+            code = _fail(hint if ours else error.format_message(), 2)
         except click.ClickException as error:
             code = _fail(error.format_message(), 2)
         except LlmroofError as error:

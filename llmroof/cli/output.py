@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,14 @@ _BY_ENDING: Final = {
     ".md": "markdown",
     ".txt": "table",
     ".xml": "junit",
+    ".yaml": "yaml",
+    ".yml": "yaml",
 }
+#: endings of what no answer of a command is
+_OTHERS: Final = frozenset(
+    (".xlsx", ".xls", ".ods", ".parquet", ".toml", ".html", ".htm", ".pdf", ".png",
+     ".svg", ".jpg", ".docx", ".tsv", ".db", ".zip", ".gz")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,23 @@ def target(form: str | None, path: str | None, force: bool, formats: Sequence[st
         return Target(form or formats[0], force=force)
     file = Path(path)
     check_writable(file, force=force)
-    guess = _BY_ENDING.get(file.suffix.lower(), formats[0])
-    return Target(form or (guess if guess in formats else formats[0]), file, force)
+    return Target(form or form_of(file, formats), file, force)
+
+
+def form_of(path: Path, formats: Sequence[str], by_ending: Mapping[str, str] = _BY_ENDING) -> str:
+    """The form that a file's ending stands for; text for people where it stands for none.
+
+    InputError where it is that of something else: a spreadsheet, a chart, a page.
+    """
+    ending = path.suffix.lower()
+    form = by_ending.get(ending, "")
+    if form in formats:
+        return form
+    if ending in _OTHERS or form:
+        known = [one for one, made in by_ending.items() if made in formats]
+        ways = f"name a file in {', '.join(known)}, or say --format"
+        raise InputError(f"no answer is written as '{ending}': {ways}")
+    return formats[0]
 
 
 def check_writable(path: Path, *, force: bool) -> None:

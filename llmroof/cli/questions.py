@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from llmroof.cli.types import COUNT, Decimals, Numbers, Rate, SpecName
+from llmroof.cli.types import COUNT, NUMBER, Decimals, Numbers, Rate, SpecName, Whole
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -16,7 +16,7 @@ _ENGINES: Final = (
     "vllm-2024", "vllm-eager", "trtllm-2024", "pytorch",
 )  # fmt: skip
 _LONG_HELP: Final = "number or range: 8, 1,8,64, 1:256, 64:4096:+64, 1:512:x2"
-_DEGREE: Final = click.IntRange(min=1, max=65536)
+_DEGREE: Final = Whole(min=1, max=65536)
 
 
 def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
@@ -125,7 +125,7 @@ QUESTION: Final = {
     ),
     "price": _option(
         "--price",
-        type=float,
+        type=NUMBER,
         metavar="USD",
         help="USD per GPU-hour.  [default: the first price of the GPU's profile]",
     ),
@@ -156,7 +156,7 @@ QUESTION: Final = {
     ),
     "routing_skew": _option(
         "--routing-skew",
-        type=float,
+        type=NUMBER,
         metavar="S",
         help="Popularity of experts falls as 1/rank^S (Zipf).  [default: 0, even routing]",
     ),
@@ -165,7 +165,7 @@ QUESTION: Final = {
     ),
     "gpu_memory_utilization": _option(
         "--gpu-memory-utilization",
-        type=float,
+        type=NUMBER,
         metavar="SHARE",
         help="Share of device memory the engine may use, 0 to 1.  [default: the engine's]",
     ),
@@ -183,7 +183,7 @@ QUESTION: Final = {
     ),
     "power": _option(
         "--power",
-        type=float,
+        type=NUMBER,
         metavar="WATTS",
         help="Power that one GPU draws.  [default: its limit in the profile]",
     ),
@@ -215,7 +215,7 @@ SERVING: Final = {
     ),
     "prefix_hit_rate": _option(
         "--prefix-hit-rate",
-        type=float,
+        type=NUMBER,
         metavar="SHARE",
         help="Share of each prompt found in the prefix cache, 0 to below 1.  [default: 0]",
     ),
@@ -227,13 +227,13 @@ SERVING: Final = {
     ),
     "speculative_tokens": _option(
         "--speculative-tokens",
-        type=click.IntRange(min=1, max=64),
+        type=Whole(min=1, max=64),
         metavar="N",
         help="Tokens drafted per step (speculative decoding); needs --acceptance-rate.",
     ),
     "acceptance_rate": _option(
         "--acceptance-rate",
-        type=float,
+        type=NUMBER,
         metavar="SHARE",
         help="Chance that a drafted token is accepted, 0 to 1.",
     ),

@@ -69,6 +69,8 @@ class Rate(_ParamType):
 class Within(click.FloatRange):
     """As click's range; no comparison keeps nan out of that one."""
 
+    name = "number"
+
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """The number, or fail with click's sentence or ours."""
         number: float = super().convert(value, param, ctx)
@@ -77,8 +79,42 @@ class Within(click.FloatRange):
         return number
 
 
+class Whole(click.IntRange):
+    """A whole number within bounds; a fault says so in words of people."""
+
+    name = "whole number"
+
+
+class Seconds(Within):
+    """A time above zero: a plain number of seconds, or with its unit (`500 ms`)."""
+
+    name = "number of seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse, or fail with the parser's sentence."""
+        text = str(value).strip()
+        if text[-1:].isalpha() and text.lower() not in ("nan", "inf", "infinity"):
+            from llmroof import units
+
+            try:
+                value = units.parse(text, "s")
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        return float(super().convert(value, param, ctx))
+
+
+class _Number(click.types.FloatParamType):
+    """Any number."""
+
+    name = "number"
+
+
+NUMBER: Final = _Number()
 #: a count that has no bound of its own
-COUNT: Final = click.IntRange(min=1, max=MAX_VALUE)
+COUNT: Final = Whole(min=1, max=MAX_VALUE)
 #: what charts are written as
 CHARTS: Final = (".png", ".svg", ".pdf")
 

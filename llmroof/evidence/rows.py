@@ -130,7 +130,9 @@ def _read(path: Path) -> pd.DataFrame:
         found = results(path, content)
         if found is None:
             return pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as CSV: {error}") from None
     if not found:
         raise InputError(f"{path}: holds no result that a prediction could be held against")

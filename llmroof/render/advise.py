@@ -150,8 +150,9 @@ def _load(estimate: Estimate) -> str:
     if load is None:
         return f"batch {work.batch:,.0f}, {lengths}"
     if load.kind == "poisson":
-        return f"{float(estimate.serving.requests_per_s):g} requests/s, {lengths}"
-    return f"{load.concurrency:,.0f} requests in flight, {lengths}"
+        rate = float(estimate.serving.requests_per_s)
+        return f"{rate:g} request{'' if rate == 1 else 's'}/s, {lengths}"
+    return f"{load.concurrency:,.0f} request{'s' * (load.concurrency != 1)} in flight, {lengths}"
 
 
 def _percent(gain: float | None) -> str:

@@ -111,8 +111,9 @@ def _label(estimate: Estimate, differing: Sequence[str]) -> str:
     said = ("model", "hardware", "num_gpus", "tp", "pp", "dp", "ep", "weights", "activations",
             "disaggregated", "prefill_workers", "decode_workers")  # fmt: skip
     for name in differing:
-        if name not in (*said, "usd_per_gpu_hour"):
-            parts.append(f"{name.replace('_', ' ')} {plain(COLUMNS[name](estimate))}")
+        value = COLUMNS[name](estimate)
+        if name not in (*said, "usd_per_gpu_hour") and value is not None:
+            parts.append(f"{name.replace('_', ' ')} {plain(value)}")
     return ", ".join(parts)
 
 

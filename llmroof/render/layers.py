@@ -32,7 +32,12 @@ def layers_page(estimate: Estimate) -> Page:
             "quiet",
         )
     )
-    return page([*items, *note_lines(estimate.notes)])
+    notes = list(estimate.notes)
+    if not estimate.fits:
+        memory = estimate.memory
+        needed, there = (units.show(n, "B") for n in (memory.total_bytes, memory.capacity_bytes))
+        notes.append(f"does not fit: {needed} needed per GPU, {there} there")
+    return page([*items, *note_lines(notes)])
 
 
 def layers_rows(estimate: Estimate) -> list[dict[str, Any]]:

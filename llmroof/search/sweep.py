@@ -106,7 +106,8 @@ def make_choice(
         raise InputError("--top N and --by COLUMN go together")
     if top is not None and names:
         raise InputError("--top and --pareto are different choices: give one of them")
-    return Choice(parse_where(where, COLUMNS) if where else None, top, by, tuple(names or ()))
+    condition = None if where is None else parse_where(where, COLUMNS)
+    return Choice(condition, top, by, tuple(names or ()))
 
 
 def chosen_columns(axes: Axes, wanted: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -259,8 +260,7 @@ def _asking(
     deployment: Deployment, kind: str, random: bool, work: dict[str, Any], notes: tuple[str, ...]
 ) -> _Ask:
     hit = work.get("prefix_hit_rate", 0.0)
-    if not 0 <= hit < 1:
-        raise InputError(f"prefix_hit_rate must be 0 or more and below 1, not {hit:g}")
+    bearing.check_hits(hit)
 
     def ask(numbers: Mapping[str, Any]) -> Estimate:
         lengths = {"input_len": numbers["input_len"], "output_len": numbers["output_len"]}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from llmroof.errors import UnknownName, Unsupported
+from llmroof.errors import InputError, UnknownName, Unsupported
 from llmroof.specs.formats import ALIASES, FORMATS, Format, mixed, number_format
 
 __all__ = ["FORMATS", "RECIPES", "Format", "Precision", "number_format", "recipe"]
@@ -209,9 +209,14 @@ def recipe(name: str, base: str | None = None) -> Precision:
     """The precision that one name stands for (`bf16`, `fp8`, `w4a16` ...).
 
     `base` replaces the 16-bit format of the parts that are not quantized
-    (fp16 where a device has no bf16). Raises UnknownName.
+    (fp16 where a device has no bf16). Raises UnknownName, InputError for a number format.
     """
     key = ALIASES.get(name.lower(), name.lower())
+    if key not in RECIPES and key in FORMATS:
+        usual = "w4a16" if FORMATS[key].bits < 8 else "w8a16"
+        raise InputError(
+            f"{key} is a number format, not a precision: --weights {key}, or --precision {usual}"
+        )
     if key not in RECIPES:
         raise UnknownName("precision", name, RECIPES)
     weights, activations, default_base = RECIPES[key]

@@ -49,7 +49,7 @@ def command(
         raise click.UsageError("compare takes two or more deployments, such as h100 a100,tp=2")
     check_chart(plot, force=target.force)
     question = single(asked, "compare")
-    comparison = compare([_answer(question, text) for text in deployments])
+    comparison = compare([_answer(one, text) for text, one in _questions(question, deployments)])
 
     def page() -> Any:
         from llmroof.render.compare import compare_page
@@ -79,12 +79,27 @@ def command(
     return 0 if all(bool(one.fits) for one in comparison.estimates) else 1
 
 
+def _questions(
+    question: dict[str, Any], deployments: tuple[str, ...]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Each deployment and its question; --gpu is that of deployments that name none."""
+    parsed = [(text, parse(text)) for text in deployments]
+    without = [text for text, found in parsed if "gpu" not in found]
+    if without and question.get("gpu") is None:
+        raise click.UsageError(
+            f"'{without[0][:60]}' names no GPU: write GPU,option=value, or --gpu for all"
+        )
+    if not without and question.get("gpu") is not None:
+        raise click.UsageError("each deployment names its GPU: --gpu is for those that do not")
+    return [(text, question | found) for text, found in parsed]
+
+
 def _answer(question: dict[str, Any], text: str) -> Any:
     """The answer of one deployment; a rate it cannot finish is refused in its name."""
     from llmroof.cli.ask import ask
 
     try:
-        return ask(question | parse(text))
+        return ask(question)
     except Overloaded as error:
         raise Overloaded(error.rate, error.largest, error.side, f"'{text[:60]}'") from None
 
@@ -94,6 +109,9 @@ def parse(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
+        named = {"hardware": "gpu"}.get(name, name.replace("-", "_")) if equals else name
+        if named in found:
+            raise click.UsageError(f"'{text[:60]}': {named} is given twice")
         if not equals and name.replace("-", "_") in _SWITCHES and "gpu" in found:
             found[name.replace("-", "_")] = True
             continue
@@ -102,8 +120,7 @@ def parse(text: str) -> dict[str, Any]:
                 raise click.UsageError(f"'{text[:60]}': write GPU,option=value,option=value")
             found["gpu"] = name
             continue
-        key = {"hardware": "gpu"}.get(name, name.replace("-", "_"))
-        found[key] = _typed(key, value)
+        found[named] = _typed(named, value)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llmroof.cli.grouped import Listing
 from llmroof.cli.options import output, specs_option
 from llmroof.cli.types import SpecName
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from llmroof.cli.output import Target
 
 
-@click.group("models", invoke_without_command=True)
+@click.group("models", cls=Listing, invoke_without_command=True)
 @specs_option
 @click.option(
     "--sort", default="id", show_default=True, metavar="COLUMN",

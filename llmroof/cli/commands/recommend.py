@@ -6,25 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmroof.cli.axes import Names, SpecNames
+from llmroof.cli.axes import Names, SpecNames, joined
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, specs_option
-from llmroof.cli.types import COUNT, ChartFile, SpecName
+from llmroof.cli.types import COUNT, NUMBER, ChartFile, Seconds, SpecName, Within
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
 
-_TARGET = click.FloatRange(min=0, min_open=True)
+_RATE = Within(min=0, min_open=True)
 
 
 @click.command("recommend", cls=Grouped)
 @click.option("--model", "-m", type=SpecName("model"), metavar="MODEL", help="Model to serve.")
 @click.option("--input-len", "--isl", type=COUNT, metavar="N", help="Prompt tokens.")
 @click.option("--output-len", "--osl", type=COUNT, metavar="N", help="Generated tokens.")
-@click.option("--slo-ttft", type=_TARGET, metavar="SECONDS", help="Mean TTFT to stay below.")
-@click.option("--slo-tpot", type=_TARGET, metavar="SECONDS", help="Mean TPOT to stay below.")
 @click.option(
-    "--request-rate", "-r", type=_TARGET, metavar="RATE", help="Requests per second to carry."
+    "--slo-ttft", type=Seconds(), metavar="TIME", help="Mean TTFT to stay below: 0.5 or 500ms."
+)
+@click.option(
+    "--slo-tpot", type=Seconds(), metavar="TIME", help="Mean TPOT to stay below: 0.03 or 30ms."
+)
+@click.option(
+    "--request-rate", "-r", type=_RATE, metavar="RATE", help="Requests per second to carry."
 )
 @click.option(
     "--concurrency",
@@ -49,11 +53,11 @@ _TARGET = click.FloatRange(min=0, min_open=True)
     help="What the best has least of (of throughput per GPU: most).",
 )
 @click.option(
-    "--gpu", "--hardware", "-g", type=SpecNames("gpu"), metavar="LIST",
+    "--gpu", "--hardware", "-g", type=SpecNames("gpu"), metavar="LIST", multiple=True,
     help="GPUs to choose from.  [default: all]",
 )  # fmt: skip
 @click.option(
-    "--precision", "-p", type=Names(), metavar="LIST",
+    "--precision", "-p", type=Names(), metavar="LIST", multiple=True,
     help="Precisions to choose from.  [default: as stored, fp8, w4a16, nvfp4]",
 )  # fmt: skip
 @click.option("--kv-cache-dtype", metavar="FORMAT", help="Number format of the KV cache.")
@@ -68,13 +72,13 @@ _TARGET = click.FloatRange(min=0, min_open=True)
     "--ep", "-ep", "--expert-parallel-size", type=COUNT, metavar="N", help="Only this ep."
 )
 @click.option("--engine", metavar="NAME", help="Serving engine whose rules apply.")
-@click.option("--price", type=float, metavar="USD", help="USD per GPU-hour, of every GPU.")
-@click.option("--power", type=float, metavar="WATTS", help="Power of one GPU, of every GPU.")
+@click.option("--price", type=NUMBER, metavar="USD", help="USD per GPU-hour, of every GPU.")
+@click.option("--power", type=NUMBER, metavar="WATTS", help="Power of one GPU, of every GPU.")
 @click.option(
-    "--prefix-hit-rate", type=float, metavar="SHARE", help="Share of prompts in the cache."
+    "--prefix-hit-rate", type=NUMBER, metavar="SHARE", help="Share of prompts in the cache."
 )
 @click.option(
-    "--gpu-memory-utilization", type=float, metavar="SHARE", help="Share of memory to use."
+    "--gpu-memory-utilization", type=NUMBER, metavar="SHARE", help="Share of memory to use."
 )
 @click.option("--max-num-seqs", type=COUNT, metavar="N", help="Sequences at once.")
 @click.option(
@@ -107,6 +111,7 @@ def command(target: Target, plot: str | None, **asked: Any) -> int:
     from llmroof.search.recommend import recommend
 
     check_chart(plot, force=target.force)
+    asked |= {name: joined(asked[name]) for name in ("gpu", "precision")}
     given = {name: value for name, value in asked.items() if value is not None}
     answer = recommend(**given)
 

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from llmroof.cli.page_options import page_question, wanted
+from llmroof.cli.types import Whole
 
 
 @click.command("serve")
 @page_question
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Whole(0, 65535),
     default=8321,
     show_default=True,
     help="Port on 127.0.0.1; 0 takes a free one.",

@@ -11,7 +11,7 @@ from llmroof.cli.axes import axes_options
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.progress import progress
 from llmroof.cli.streaming import interrupted, stoppable, stream
-from llmroof.cli.types import COUNT, ChartFile
+from llmroof.cli.types import COUNT, ChartFile, Whole
 from llmroof.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 #: more rows than this are for a file that is written as they come
 MAX_ROWS: Final = 100_000
-_ENDINGS: Final = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".md": "markdown"}
+_ENDINGS: Final = {
+    ".csv": "csv", ".parquet": "parquet", ".json": "json", ".md": "markdown", ".txt": "table"
+}  # fmt: skip
 _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 
 
@@ -41,14 +43,14 @@ _FORMATS: Final = ("table", "json", "csv", "markdown", "parquet")
 @click.option("--columns", metavar="A,B", help="Columns to write.  [default: all]")
 @click.option(
     "--start",
-    type=click.IntRange(min=0, max=2**53),
+    type=Whole(min=0, max=2**53),
     default=0,
     metavar="N",
     help="Leave out the first N points.",
 )
 @click.option(
     "--end",
-    type=click.IntRange(min=1, max=2**53),
+    type=Whole(min=1, max=2**53),
     metavar="N",
     help="Stop before point N: with --start a part, for another process or machine.",
 )
@@ -99,7 +101,7 @@ def command(
     and without a choice the answer is the frontier of TPOT and throughput per GPU.
     Rankings and frontiers consider the points that fit. Exit code 1 when none is left.
     """
-    from llmroof.cli.output import check_writable
+    from llmroof.cli.output import check_writable, form_of
     from llmroof.render.sweep import INTERACTIVITY
     from llmroof.search.axes import check_part, make_axes
     from llmroof.search.sweep import chosen_columns, make_choice
@@ -107,7 +109,7 @@ def command(
     check_part(start, end)
     drawing = _Chart(plot, chart, heat)
     path = None if output is None else Path(output)
-    form = form or (_ENDINGS.get(path.suffix.lower(), "table") if path else "table")
+    form = form or (form_of(path, _FORMATS, _ENDINGS) if path else "table")
     for file, over in ((path, force or resume), (Path(plot) if plot else None, force)):
         if file is not None:
             check_writable(file, force=over)
