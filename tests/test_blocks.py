@@ -409,6 +409,22 @@ def test_a_spec_can_say_whatever_a_block_is(block: Block) -> None:
     assert make_block(values, {"hidden": 64, "vocab": 100}) == block
 
 
+def test_the_table_of_a_block_is_checked() -> None:
+    """What stands in a spec: its kind always, counts from zero on, sizes from one on."""
+    schema = block_schema(LatentAttention).json_schema()
+    sizes = {"kind", "heads", "kv_lora", "nope", "rope", "v_head_dim"}
+    assert set(schema["required"]) == sizes
+    known = schema["properties"]
+    assert "hidden" not in known  # the model's
+    bounds = {name: (known[name]["minimum"], known[name]["maximum"]) for name in sizes - {"kind"}}
+    assert bounds.pop("rope") == (0, 1e30)  # latent attention without a rotary part
+    assert set(bounds.values()) == {(1, 2**48)}
+    assert (known["norms"]["minimum"], known["norms"]["maximum"]) == (0, 1e30)
+    assert (known["window"]["minimum"], known["window"]["maximum"]) == (1, 2**48)
+    assert {known[name]["type"] for name in ("heads", "norms", "window")} == {"integer"}
+    assert known["q_lora"]["description"] == "q lora"
+
+
 def test_attention_experts_by_hand() -> None:
     """2 of 8 experts of 4 heads: 8 query heads over 4 KV heads of 16, all experts held."""
     block = AttentionExperts(hidden=64, kv_heads=4, head_dim=16, experts=8, top_k=2)

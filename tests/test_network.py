@@ -68,7 +68,10 @@ def test_beyond_a_domain_each_device_sums_its_part_over_the_network() -> None:
 
 def test_levels_of_an_all_to_all_work_at_once() -> None:
     """8 devices, 16 bytes: 3/8 inside = 6 bytes (0.75 s), 4/8 outside = 8 bytes (8 s): 8 s."""
-    assert transfer_time(one(all_to_all("exchange", 16.0, 8)), box()) == 8.0
+    exchange = one(all_to_all("exchange", 16.0, 8))
+    assert [(leg.sent, leg.steps) for leg in route(exchange, box())] == [(6.0, 1.0), (8.0, 1.0)]
+    assert transfer_time(exchange, box()) == 8.0
+    assert [leg.sent for leg in route(one(all_to_all("near", 16.0, 4)), box())] == [12.0]
 
 
 def test_a_send_out_of_the_domain_takes_the_network() -> None:
@@ -147,6 +150,11 @@ def test_a_bridge_is_the_inner_level_of_a_host_and_pcie_that_of_several() -> Non
     assert [level.link for level in levels(gpu, 2)] == ["scale_up"]
     assert [level.link for level in levels(gpu, 4)] == ["scale_up", "pcie"]
     assert [level.link for level in levels(gpu, 16)] == ["pcie", "nic"]
+    rack = box(domain=16, pcie=1.0)  # wider than a host: PCIe is of no use
+    assert [level.link for level in levels(rack, 16)] == ["scale_up"]
+    assert [level.link for level in levels(rack, 32)] == ["scale_up", "nic"]
+    board = box(domain=8, pcie=1.0)
+    assert [level.link for level in levels(board, 16)] == ["scale_up", "nic"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from llmroof.engine.deployment import Workload
 from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import Schedule
 from llmroof.engine.plans import check_plan, fault, growing_plans
+from llmroof.engine.stages import layer_counts
 from llmroof.errors import InputError
 from llmroof.models.load import load_model
 from llmroof.operators import Execution, Plan
@@ -59,6 +60,27 @@ def test_the_degrees_that_a_refusal_names_work() -> None:
     model = load_model("qwen2.5-7b")
     for degree in re.findall(r"\d+", fault(model, Plan(tp=3)).partition("possible: ")[2]):
         assert not fault(model, Plan(tp=int(degree)))
+
+
+def test_degrees_up_to_64_are_named() -> None:
+    named = fault(load_model("llama-3.1-405b"), Plan(tp=3)).partition("possible: ")[2]
+    assert named == "1, 2, 4, 8, 16, 32, 64"  # 128 heads: 128 would go, too
+
+
+def test_a_domain_holds_the_tensor_parallel_devices_and_stages_the_rest() -> None:
+    """71 heads go on one device only; more are stages, of 32 layers at most."""
+    plans = list(growing_plans(load_model("falcon-7b"), 64))
+    assert plans == [Plan(1, pp) for pp in (1, 2, 4, 8, 16, 32)]
+
+
+@pytest.mark.parametrize(
+    ("layers", "pp", "counts"),
+    [(8, 4, (2, 2, 2, 2)), (9, 4, (2, 2, 3, 2)), (11, 4, (3, 3, 3, 2)), (5, 2, (3, 2))],
+)
+def test_what_is_left_over_stands_before_the_last_stage(
+    layers: int, pp: int, counts: tuple[int, ...]
+) -> None:
+    assert layer_counts(layers, pp) == counts
 
 
 def test_plans_grow_inside_the_domain_first() -> None:

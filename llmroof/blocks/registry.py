@@ -55,11 +55,8 @@ _COUNT: Final = Number(0, 1e30, whole=True)
 _KINDS_BY_TYPE: Final[dict[str, Kind]] = {
     "int": _COUNT,
     "int | None": _DIMENSION,
-    "float": Number(0, 1e9),
-    "float | None": Number(0, 1e9),
     "bool": Flag(),
     "str": Text(),
-    "str | None": Text(),
     "tuple[int, ...]": ListOf(_DIMENSION),
 }
 

@@ -31,9 +31,9 @@ def expected(
     floors: Sequence[Times],
     calibration: Calibration,
     hardware: Hardware,
-    launch_scale: float = 1.0,
-    rate: float = 1.0,
-    lane: float = np.inf,
+    launch_scale: float,
+    rate: float,
+    lane: float,
 ) -> list[Times]:
     """Times of operators over all their runs on one device, from their physical limits.
 

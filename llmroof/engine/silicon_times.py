@@ -36,7 +36,7 @@ _VECTOR_SHARE: Final = 0.5
 _PROCESSOR_PEAK: Final = 7.5e12
 
 
-def silicon(hardware: Hardware, compute: str, rate: float = 1.0, lane: float = np.inf) -> Silicon:
+def silicon(hardware: Hardware, compute: str, rate: float, lane: float) -> Silicon:
     """What a kernel sees of a device; what its profile leaves open takes a neutral value.
 
     Processors follow from the peak, the clock is the reference, no working set stays in an
@@ -85,8 +85,8 @@ def kernel_times(
     graph: GraphKernels,
     hardware: Hardware,
     launch_scale: float,
-    rate: float = 1.0,
-    lane: float = np.inf,
+    rate: float,
+    lane: float,
 ) -> dict[int, Times]:
     """Times over all runs, never below their floors, of the operators that have a formula.
 

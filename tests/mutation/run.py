@@ -44,8 +44,8 @@ TESTS = (
     "blocks", "capacity", "cost", "deployments", "disaggregated", "edges", "estimate", "estimates",
     "explain", "extend", "floors", "goldens", "kernels", "measured_times", "models_counted",
     "models_precision", "network", "operators", "pitfalls", "plans", "properties", "rates",
-    "roofline", "routing", "schema", "search_where", "serving", "sharding", "validation",
-    "worked_examples",
+    "roofline", "routing", "schema", "search_where", "serving", "sharding", "silicon_times",
+    "validation", "worked_examples",
 )  # fmt: skip
 PYTEST = ["-o", "addopts=", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
 PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported here
