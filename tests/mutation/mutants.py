@@ -7,6 +7,7 @@ import gc
 import inspect
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -61,11 +62,12 @@ def _running(source: str) -> str:
 
 
 def draw(seed: int, size: int) -> list[dict[str, Any]]:
-    """A random sample of the mutants that differ from the code, without replacement."""
+    """A random sample of the mutants that differ from the code, each with its source."""
     everything = mutants()
     random.Random(seed).shuffle(everything)
-    kept: Iterator[dict[str, Any]] = (m for m in everything if mutated(m) is not None)
-    return [one for one, _ in zip(kept, range(size), strict=False)]
+    sources = ((one, mutated(one)) for one in everything)
+    kept = (one | {"source": source} for one, source in sources if source is not None)
+    return list(islice(kept, size))
 
 
 def statement(source: str, line: int) -> range:

@@ -37,7 +37,7 @@ from typing import Any
 import pandas as pd  # noqa: F401  (imported before the forks)
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from mutants import CODE, ROOT, draw, is_inside, mutated, replace_code, sources, statement
+from mutants import CODE, ROOT, draw, is_inside, replace_code, sources, statement
 
 PINNED = "tests/test_estimates.py"
 TESTS = (
@@ -254,7 +254,6 @@ def try_all(seed: int, size: int, seconds: float) -> None:
     for one in draw(seed, size):
         if _place(one) in done:
             continue
-        one["source"] = mutated(one)
         one["tests"] = chosen(one, known, seconds)
         one["limit"] = int(20 + 4 * sum(times[name] for name in one["tests"]))
         (warm if is_inside(one["file"], one["source"]) else cold).append(one)
