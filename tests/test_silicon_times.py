@@ -9,8 +9,10 @@ import pytest
 from builders import device
 
 from llmroof import load_hardware
+from llmroof.calibration.graphs import load_graph_kernels
 from llmroof.engine.kernels import REFERENCE_CLOCK
-from llmroof.engine.silicon_times import silicon
+from llmroof.engine.silicon_times import Family, family, silicon
+from llmroof.operators import Operator
 
 
 def test_a_profile_that_states_everything_is_taken_as_it_is() -> None:
@@ -39,3 +41,18 @@ def test_a_count_or_a_clock_alone_is_used(missing: str) -> None:
     )
     assert seen.processors == (10 if missing == "count" else 20)
     assert seen.clock == (REFERENCE_CLOCK if missing == "clock" else 1e9)
+
+
+def test_which_operators_have_a_formula() -> None:
+    """Products and experts that multiply, in formats and on chips that were measured."""
+    graph, h100 = load_graph_kernels(), load_hardware("h100-sxm")
+    start, quantize = graph.launch["gemm"], graph.launch["quantize"]
+    product = Operator("up_proj", "gemm", "bf16", flop=1.0, weight_bytes=1.0)
+    assert family(product, graph, h100) == Family("gemm bfloat16", start)
+    for compute, name in (("fp16", "gemm bfloat16"), ("fp8", "gemm fp8"), ("fp4", "gemm nvfp4")):
+        found = family(replace(product, compute=compute), graph, h100)
+        assert found == Family(name, start + (0.0 if compute == "fp16" else quantize))
+    assert family(replace(product, kind="moe"), graph, h100) == Family("MoE", graph.launch["moe"])
+    for without in ({"flop": 0.0}, {"compute": "int8"}, {"kind": "attention"}):
+        assert family(replace(product, **without), graph, h100) is None  # type: ignore[arg-type]
+    assert family(product, graph, load_hardware("mi300x")) is None

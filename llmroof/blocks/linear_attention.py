@@ -52,9 +52,6 @@ class DeltaNet(Recurrent):
     def state_values(self) -> float:
         return self.heads * self.key_dim * self.value_dim
 
-    def state_bytes(self) -> float:
-        return self.state_values() * self.state_bits / 8
-
     def core_flop(self) -> float:
         """Per state value: decay, what the key recalls, the correction, the readout."""
         return 8 * self.state_values()
@@ -124,9 +121,6 @@ class KimiDelta(Recurrent):
     def state_values(self) -> float:
         return self.width * self.head_dim
 
-    def state_bytes(self) -> float:
-        return self.state_values() * self.state_bits / 8
-
     def core_flop(self) -> float:
         """Per state value: decay, what the key recalls, the correction, the readout."""
         return 8 * self.state_values()
@@ -176,9 +170,6 @@ class Lightning(Recurrent):
 
     def state_values(self) -> float:
         return self.width * self.head_dim
-
-    def state_bytes(self) -> float:
-        return self.state_values() * self.state_bits / 8
 
     def core_flop(self) -> float:
         """Per state value: decay and outer product (2 multiply-adds), readout (1)."""

@@ -38,6 +38,7 @@ class Recurrent(Block):
     norm_bias: bool
     scales: int
     conv_kernel: int
+    state_bits: int = 32
 
     @abstractmethod
     def inputs(self) -> tuple[Linear, ...]:
@@ -65,7 +66,7 @@ class Recurrent(Block):
 
     def state_bytes(self) -> float:
         """Bytes of the recurrent state of one sequence."""
-        return 0.0
+        return self.state_values() * self.state_bits / 8
 
     def core_flop(self) -> float:
         """FLOP of the recurrence for one token."""

@@ -46,9 +46,6 @@ class TimeMix(Recurrent):
     def state_values(self) -> float:
         return _STATES * self.width
 
-    def state_bytes(self) -> float:
-        return self.state_values() * self.state_bits / 8
-
     def core_flop(self) -> float:
         """Per channel: decay and input of both sums (2 multiply-adds each), the quotient."""
         return 10 * self.width

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from llmroof.blocks.recurrent import CONV_STATE, Recurrent
+from llmroof.blocks.recurrent import Recurrent
 from llmroof.operators import Linear
 
 
@@ -58,9 +58,6 @@ class Mamba(Recurrent):
 
     def state_values(self) -> float:
         return self.inner_width * self.state
-
-    def state_bytes(self) -> float:
-        return self.state_values() * self.state_bits / 8
 
     def core_flop(self) -> float:
         """Per state value: decay and input (2 multiply-adds), readout (1)."""
@@ -123,9 +120,6 @@ class Mamba2(Recurrent):
     def state_values(self) -> float:
         return self.width * self.state
 
-    def state_bytes(self) -> float:
-        return self.state_values() * self.state_bits / 8
-
     def core_flop(self) -> float:
         """Per state value: decay and input (2 multiply-adds), readout (1)."""
         return 6 * self.state_values()
@@ -173,14 +167,8 @@ class GatedRecurrence(Recurrent):
     def conv_biases(self) -> int:
         return self.width
 
-    def conv_state_bytes(self) -> float:
-        return self.width * self.conv_kernel * CONV_STATE.bytes
-
     def state_values(self) -> float:
         return self.width
-
-    def state_bytes(self) -> float:
-        return self.width * self.state_bits / 8
 
     def core_flop(self) -> float:
         """Decay and gated input of every channel."""

@@ -42,10 +42,10 @@ from mutants import CODE, ROOT, draw, is_inside, replace_code, sources, statemen
 PINNED = "tests/test_estimates.py"
 TESTS = (
     "blocks", "capacity", "cost", "deployments", "disaggregated", "edges", "estimate", "estimates",
-    "explain", "extend", "floors", "goldens", "kernels", "measured_times", "models_counted",
-    "models_precision", "network", "operators", "pitfalls", "plans", "properties", "rates",
-    "roofline", "routing", "schema", "search_where", "serving", "sharding", "silicon_times",
-    "validation", "worked_examples",
+    "explain", "extend", "floors", "goldens", "kernels", "measured_times", "model",
+    "models_counted", "models_precision", "network", "operators", "pitfalls", "plans",
+    "properties", "rates", "roofline", "routing", "schema", "search_where", "serving", "sharding",
+    "silicon_times", "validation", "worked_examples",
 )  # fmt: skip
 PYTEST = ["-o", "addopts=", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
 PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is imported here
