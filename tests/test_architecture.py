@@ -51,7 +51,6 @@ SCALES = {10**n for n in range(3, 19, 3)} | {2**n for n in range(10, 61, 10)}
 NO_SCALES = {
     ("resolve", 1024): "the default prompt, in tokens",
     ("resolve", 10**9): "no batch or length is above this",
-    ("blocks.registry", 10**9): "no dimension of a block is above this",
     ("specs.hardware", 10**6): "no count of parts is above this",
     ("calibration.load", 10**9): "no number of tokens is above this",
     ("calibration.load", 1024): "sequences at once where a test makes rules by hand",

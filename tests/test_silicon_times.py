@@ -17,7 +17,7 @@ from llmroof.operators import Operator
 
 def test_a_profile_that_states_everything_is_taken_as_it_is() -> None:
     h100 = load_hardware("h100-sxm")
-    seen = silicon(h100, "fp8", 0.5)
+    seen = silicon(h100, "fp8", 0.5, math.inf)
     assert (seen.peak, seen.bandwidth) == (h100.peak("fp8") / 2, h100.memory.bandwidth)
     assert (seen.processors, seen.cache) == (132, h100.caches["l2"])
     assert (seen.clock, seen.power) == (h100.processors["clock"], h100.tdp)
@@ -25,10 +25,16 @@ def test_a_profile_that_states_everything_is_taken_as_it_is() -> None:
 
 def test_what_a_profile_leaves_open_is_neutral() -> None:
     """An H100's processor has 7.5 TFLOP/s in bf16: 300 of them make forty."""
-    seen = silicon(device(peak=300e12), "bf16", 1.0)
+    seen = silicon(device(peak=300e12), "bf16", 1.0, math.inf)
     assert seen.processors == 40
     assert (seen.cache, seen.clock, seen.power) == (1.0, REFERENCE_CLOCK, math.inf)
-    assert silicon(device(peak=1e9), "bf16", 1.0).processors == 1
+    assert silicon(device(peak=1e9), "bf16", 1.0, math.inf).processors == 1
+
+
+def test_a_processor_takes_in_no_more_than_its_lane() -> None:
+    h100 = load_hardware("h100-sxm")
+    assert silicon(h100, "bf16", 1.0, 1e9).bandwidth == 132e9
+    assert silicon(h100, "bf16", 1.0, 1e12).bandwidth == h100.memory.bandwidth
 
 
 @pytest.mark.parametrize("missing", ["count", "clock"])
@@ -38,6 +44,7 @@ def test_a_count_or_a_clock_alone_is_used(missing: str) -> None:
         replace(device(peak=75e12), processors={k: v for k, v in known.items() if k != missing}),
         "bf16",
         1.0,
+        math.inf,
     )
     assert seen.processors == (10 if missing == "count" else 20)
     assert seen.clock == (REFERENCE_CLOCK if missing == "clock" else 1e9)
