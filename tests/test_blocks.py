@@ -196,6 +196,44 @@ def test_what_blocks_say_of_their_options() -> None:
     )
 
 
+#: values per token alive inside a block of EVERY on one of two devices
+ALIVE = {
+    "attention": (8 * (16 + 16) + 4 * (16 + 16)) / 2,
+    "sliding": (8 * (16 + 16) + 4 * (16 + 16)) / 2,
+    "chunked": (8 * (16 + 16 + 16) + 4 * (16 + 16)) / 2,  # and the gate
+    "mla": 24 + 16 + 4 + 8 / 2 * 2 * (12 + 4 + 12),  # latents whole; q and k, v and result
+    "sparse mla": 24 + 16 + 4 + 8 / 2 * 2 * (12 + 4 + 12),
+    "indexer": 4 * 8 + 8,
+    "compressed": 24 + 16 + 8 / 2 * 2 * 16,
+    "mlp": 3 * 96 / 2,
+    "moe": 2 * (3 * 48 + 64) / 2 + 3 * 32 / 2,
+    "mamba": (2 * 128 + 128) / 2,
+    "mamba2": (2 * 128 + 2 * 2 * 32 + 8 + 128) / 2,
+    "rglru": (2 * 64 + 64) / 2,
+    "short_conv": (3 * 64 + 64) / 2,
+    "delta_net": (2 * 4 * 8 + 2 * 8 * 8 + 2 * 8 + 64) / 2,
+    "kimi_delta": (3 * 64 + 8 + 2 * 8 + 64) / 2,
+    "lightning": (4 * 64 + 64) / 2,
+    "attention experts": (2 * 4 * (16 + 16) + 4 * (16 + 16)) / 2,
+    "rwkv time": (3 * 64 + 64) / 2,
+    "rwkv channel": (256 + 64 + 256) / 2,
+    "chain": 8 + 64,
+    "idle": 0,
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_alive_inside_a_block(name: str) -> None:
+    assert EVERY[name].workspace(Plan(tp=2)) == ALIVE[name]
+
+
+def test_what_is_alive_inside_of_experts_of_several_ranks() -> None:
+    """The rows of all ranks meet at the experts, which stand on all devices."""
+    assert MOE.workspace(Plan(tp=2, dp=4)) == 2 * (3 * 48 + 64) / 2 + 3 * 32 / 2
+    plain = replace(MOE, gated=False, shared=0)
+    assert plain.workspace(Plan(tp=2, dp=4, ep=8)) == 2 * (2 * 48 + 64) / 2
+
+
 # --- softmax attention ---------------------------------------------------------------
 
 

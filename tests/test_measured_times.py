@@ -96,8 +96,23 @@ def test_what_a_product_waits_for_is_what_its_limit_waits_for() -> None:
     assert (by_memory.compute, by_memory.memory) == pytest.approx((4e6 / 1e15, 2 * one - 2e-6))
     assert by_compute.total == by_memory.total == pytest.approx(2 * one)
     assert by_compute.network == by_memory.network == 0.0
+    one = times_of(replace(operator, flop=1.0, count=1.0))
+    assert (one.compute, one.memory) == pytest.approx((one.total - 1e-6, 0.0))
     none = times_of(replace(operator, flop=0.0))
-    assert (none.compute, none.memory) == pytest.approx((0.0, 2 * one - 2e-6))
+    assert (none.compute, none.memory) == pytest.approx((0.0, none.total - 2e-6))
+
+
+@pytest.mark.parametrize(
+    ("compute", "bits"),
+    [("fp32", 32), ("tf32", 32), ("fp16", 16), ("bf16", 16), ("fp8", 8), ("int8", 8)],
+)
+def test_weights_as_wide_as_their_arithmetic_were_timed(compute: str, bits: int) -> None:
+    known = replace(MEASURED, gemm={compute: SURFACE})
+    floor = Times(0.0, 0.0, 0.0, 0.0, 0.0)
+    for width in (bits - 1, bits, bits + 1):
+        product = gemm(1.0, 10.0, 10.0, compute=compute)
+        product = replace(product, shape={**product.shape, "weight_bits": float(width)})
+        assert (measured_times(product, floor, known) is not None) == (width == bits)
 
 
 def test_experts_share_the_rows_and_each_takes_its_product() -> None:
