@@ -141,6 +141,14 @@ def test_a_prompt_in_two_chunks_is_the_same_work(block: Block) -> None:
     assert parts == pytest.approx(whole, rel=1e-12)
 
 
+def test_kernels_of_a_feed_forward_network_by_name() -> None:
+    """Gate and up projection are one product."""
+    gated, plain = EVERY["mlp"], replace(EVERY["mlp"], gated=False)  # type: ignore[type-var]
+    names = [operator.name for operator in of(gated, TOKEN)]
+    assert names == ["mlp_norm", "gate_up_proj", "activation", "down_proj"]
+    assert [operator.name for operator in of(plain, TOKEN)][1] == "up_proj"
+
+
 def test_every_block_says_what_it_is(block: Block) -> None:
     assert block.describe()
     assert block.workspace(Plan()) >= block.workspace(Plan(tp=4)) >= 0

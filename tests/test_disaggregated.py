@@ -206,6 +206,10 @@ def test_all_requests_are_somewhere(shape: dict[str, Any], at_once: int) -> None
     """Little's law over the whole: in flight = requests/s x latency; no side beyond its rate."""
     found = ask(concurrency=at_once, **shape)
     assert found.serving.requests_per_s * found.serving.e2e_latency == pytest.approx(at_once)
+    open_load = {key: value for key, value in shape.items() if key != "load"}
+    arriving = ask(**open_load, request_rate=found.serving.requests_per_s * 0.9)
+    under_way = arriving.serving.requests_per_s * arriving.serving.e2e_latency
+    assert under_way == pytest.approx(arriving.load.concurrency)
     rates = (found.split.prefill_rate, found.split.transfer_rate, found.split.decode_rate)
     assert found.serving.requests_per_s <= min(rates) * (1 + 1e-6)
     steady = found.steady

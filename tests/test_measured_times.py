@@ -96,8 +96,8 @@ def test_what_a_product_waits_for_is_what_its_limit_waits_for() -> None:
     assert (by_memory.compute, by_memory.memory) == pytest.approx((4e6 / 1e15, 2 * one - 2e-6))
     assert by_compute.total == by_memory.total == pytest.approx(2 * one)
     assert by_compute.network == by_memory.network == 0.0
-    one = times_of(replace(operator, flop=1.0, count=1.0))
-    assert (one.compute, one.memory) == pytest.approx((one.total - 1e-6, 0.0))
+    single = times_of(replace(operator, flop=1.0, count=1.0))
+    assert (single.compute, single.memory) == pytest.approx((single.total - 1e-6, 0.0))
     none = times_of(replace(operator, flop=0.0))
     assert (none.compute, none.memory) == pytest.approx((0.0, none.total - 2e-6))
 

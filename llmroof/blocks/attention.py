@@ -284,6 +284,5 @@ def _shape(block: Attention, step: Step, run: Execution) -> dict[str, Number]:
         "new_tokens": step.new_tokens,
         "keys": block.keys(step),
         "heads": local_heads(block, run),
-        "kv_heads": block.kv_heads / min(run.plan.tp, block.kv_heads),
         "head_dim": block.head_dim,
     }

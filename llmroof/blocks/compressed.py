@@ -156,7 +156,6 @@ class CompressedAttention(Block):
                     "new_tokens": step.new_tokens,
                     "keys": keys,
                     "heads": heads,
-                    "kv_heads": 1.0,
                     "head_dim": self.head_dim,
                 },
             )

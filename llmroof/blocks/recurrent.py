@@ -130,7 +130,6 @@ class Recurrent(Block):
             weight_bytes=self.conv_parameters() / ways * base.bytes,
             kv_bytes=step.batch * (2 * self.conv_state_bytes() / ways),
             activation_bytes=rows * (2 * channels * base.bytes),
-            shape={"channels": channels, "kernel": self.conv_kernel, "rows": rows},
         )
 
     def _scan(self, step: Step, run: Execution) -> Operator:
@@ -145,12 +144,6 @@ class Recurrent(Block):
             flop=rows * (self.core_flop() / ways),
             kv_bytes=step.batch * (2 * self.state_bytes() / ways),
             activation_bytes=rows * (moved * base.bytes),
-            shape={
-                "batch": step.batch,
-                "new_tokens": step.new_tokens,
-                "heads": self.ways() / ways,
-                "state": self.state_values() / ways,
-            },
         )
 
     def workspace(self, plan: Plan) -> float:

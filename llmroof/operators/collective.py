@@ -22,11 +22,6 @@ def all_gather(name: str, message: Number, world: int) -> tuple[Operator, ...]:
     return _collective("all_gather", name, message, world, (world - 1) / world)
 
 
-def reduce_scatter(name: str, message: Number, world: int) -> tuple[Operator, ...]:
-    """Sum `message` bytes over `world` devices and leave each a part of the result."""
-    return _collective("reduce_scatter", name, message, world, (world - 1) / world)
-
-
 def all_to_all(name: str, message: Number, world: int) -> tuple[Operator, ...]:
     """Exchange parts: each device sends `message` bytes, all but its own share."""
     return _collective("all_to_all", name, message, world, (world - 1) / world)
