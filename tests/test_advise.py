@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 import llmroof
 from llmroof.cli.main import cli
 from llmroof.errors import InputError
-from llmroof.render.advise import _parts
+from llmroof.render.advise import _parts, _percent
 from llmroof.render.plots import style
 from llmroof.render.plots.gains import compose
 from llmroof.search.advise import GAINS, PAYS, Pull, advise
@@ -351,6 +351,29 @@ def test_collectives_are_compared_by_kind_not_by_what_binds_them() -> None:
     ]
     assert [_parts(phase)["network"] for phase in (before, after)] == found
     assert found[1] > found[0]
+
+
+@pytest.mark.parametrize(
+    "title", ["8 × NVIDIA GH200 96 GB HBM3 (per GPU) for no more money", "W" * 60]
+)
+def test_names_of_levers_stay_on_the_chart(title: str) -> None:
+    """Neither cut off at the left nor run into the bars, wide letters or narrow ones."""
+    pulls = [replace(pull, title=title) for pull in advise(llmroof.estimate(gpu="h100"))]
+    with style.look():
+        figure = compose(llmroof.estimate(gpu="h100"), pulls, "tpot")
+        figure.canvas.draw()
+        label = figure.axes[0].get_yticklabels()[0]
+        box, bars = label.get_window_extent(), figure.axes[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= bars.x0
+    assert len(label.get_text()) > 10
+
+
+def test_a_figure_many_times_as_large_is_told_as_a_loss() -> None:
+    """27 times the TTFT, in a list of gains, reads as a gain unless it says longer."""
+    assert _percent(-26.0) == "27× as much"
+    assert _percent(-0.5) == "-50%"
+    assert _percent(12.0) == "13×"  # of throughput: times cannot be saved more than once
 
 
 def test_a_bar_that_is_cut_off_shows_it() -> None:

@@ -159,7 +159,7 @@ def _percent(gain: float | None) -> str:
     if gain is None:
         return "-"
     if abs(gain) >= _TIMES:
-        return f"{1 + abs(gain):,.0f}×"
+        return f"{1 + abs(gain):,.0f}×" + (" as much" if gain < 0 else "")
     return "0%" if abs(gain) < 0.005 else f"{gain:+.0%}"
 
 

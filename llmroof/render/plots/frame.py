@@ -84,19 +84,20 @@ def _filled(figure: Figure, text: str, size: float, weight: str, room: float) ->
     lines: list[str] = []
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _width(figure, longer, size, weight) <= room:
+        if lines and width(figure, longer, size, weight) <= room:
             lines[-1] = longer
         else:
             lines.append(word)
     return lines
 
 
-def _width(figure: Figure, text: str, size: float, weight: str) -> float:
+def width(figure: Figure, text: str, size: float, weight: str) -> float:
+    """Inches that a text takes."""
     probe = figure.text(0, 0, text, size=size, weight=weight)
     canvas: Any = figure.canvas
-    width = float(probe.get_window_extent(canvas.get_renderer()).width)
+    pixels = float(probe.get_window_extent(canvas.get_renderer()).width)
     probe.remove()
-    return width / figure.dpi
+    return pixels / figure.dpi
 
 
 def _legend(figure: Figure, groups: Sequence[Sequence[Any]]) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from llmroof.engine.estimate import Estimate
 from llmroof.errors import InputError
 from llmroof.render.plots import style
-from llmroof.render.plots.frame import axes_between, blank
+from llmroof.render.plots.frame import axes_between, blank, width
 from llmroof.render.plots.words import devices
 from llmroof.search.advise import GAINS, PAYS, Pull
 
@@ -23,10 +23,15 @@ _LIMIT: Final = 1.0
 #: where the two strokes of the mark cross a bar, and how far they lean
 _CUTS: Final = (0.8, 0.86)
 _LEAN: Final = 0.025
-#: inches for the names of the levers, and between the panels
+#: inches for the names of the levers, around each name, and between the panels
 _NAMES: Final = 3.1
+_ROOM: Final = 0.1
 _GAP: Final = 0.16
 _BAR: Final = 0.62
+#: what a name can do without
+_SHORTER: Final = (
+    (" for no more money", ", same money"), ("NVIDIA ", ""), ("AMD ", ""), (" (per GPU)", ""),
+)  # fmt: skip
 _BETTER: Final = style.PALETTE["blue"]
 _WORSE: Final = style.PALETTE["vermillion"]
 _TITLES: Final = {
@@ -98,7 +103,10 @@ def _panel(axes: Axes, pulls: Sequence[Pull], name: str, named: bool, ranked: bo
     axes.axvline(0, color=style.MUTED, lw=0.8)
     axes.set_xlim(-_LIMIT * 1.05, _LIMIT * 1.05)
     axes.set_ylim(len(pulls) - 0.4, -0.6)
-    ticks: dict[str, Any] = {"labels": [_short(pull.title) for pull in pulls] if named else []}
+    ticks: dict[str, Any] = {"labels": []}
+    if named:
+        figure: Any = axes.figure
+        ticks["labels"] = [_short(figure, pull.title) for pull in pulls]
     axes.set_yticks(range(len(pulls)), **ticks)
     axes.set_xticks([])
     axes.tick_params(axis="both", length=0, labelsize=style.SMALL_SIZE)
@@ -106,11 +114,16 @@ def _panel(axes: Axes, pulls: Sequence[Pull], name: str, named: bool, ranked: bo
         spine.set_visible(False)
 
 
-def _short(title: str) -> str:
+def _short(figure: Figure, title: str) -> str:
     """A title that fits beside its bars."""
-    for long, short in ((" for no more money", ", same money"), ("NVIDIA ", ""), ("AMD ", "")):
+    for long, short in _SHORTER:
         title = title.replace(long, short)
-    return title if len(title) <= 42 else f"{title[:41]}…"
+    kept = len(title)
+    text = title
+    while width(figure, text, style.SMALL_SIZE, "normal") > _NAMES - 2 * _ROOM:
+        kept -= 1
+        text = f"{title[:kept].rstrip()}…"
+    return text
 
 
 def _title(estimate: Estimate, pulls: Sequence[Pull], by: str) -> str:
