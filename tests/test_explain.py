@@ -178,6 +178,16 @@ def test_it_is_readable() -> None:
         assert word in text, word
 
 
+@pytest.mark.parametrize(
+    ("load", "tokens"),
+    [(["--batch", "40"], "81,920"), (["-c", "40"], "2,048"), (["-r", "1"], "2,048")],
+)  # 40 × 2,048 in one pass, or one prompt at a time
+def test_a_prefill_pass_is_told_by_its_own_tokens(load: list[str], tokens: str) -> None:
+    asked = ["explain", "--gpu", "h100", "--isl", "2048", *load, "--section", "model"]
+    text = " ".join(CliRunner().invoke(cli, asked).stdout.split())
+    assert f"Prefill puts {tokens} tokens through the same weights" in text
+
+
 def test_one_section_alone() -> None:
     found = explained(QUESTIONS[0], "--section", "kv", "--section", "cost")
     assert [section["name"] for section in found["sections"]] == ["kv", "cost"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmroof import units
 from llmroof.engine.disaggregated import decode_work, prompt_work
-from llmroof.engine.estimate import Estimate
+from llmroof.engine.estimate import Estimate, Workload
 from llmroof.engine.passes import decode_pass, prefill_pass
 from llmroof.engine.phases import OperatorCost, PhaseEstimate
 from llmroof.operators import Step as Pass
@@ -25,14 +25,21 @@ _PARTS = (
 )
 
 
-def prefill_section(estimate: Estimate) -> Section:
-    """The pass over all prompts."""
-    work, plan = estimate.workload, estimate.deployment.run.plan
+def prefill_work(estimate: Estimate) -> Workload:
+    """The prompts of one prefill: all of a batch, or one of a load."""
+    work = estimate.workload
     if estimate.deployment.workers is not None:
         work = prompt_work(estimate.deployment, work)
-        plan = estimate.deployment.workers.plan
     if estimate.load is not None:  # one prompt after the other, whatever runs beside it
         work = replace(work, batch=1.0)
+    return work
+
+
+def prefill_section(estimate: Estimate) -> Section:
+    """The pass over all prompts."""
+    work, plan = prefill_work(estimate), estimate.deployment.run.plan
+    if estimate.deployment.workers is not None:
+        plan = estimate.deployment.workers.plan
     step, schedule = prefill_pass(work, plan)
     words = (
         f"  One pass over {work.batch:,.0f} × {work.input_len:,.0f} prompt tokens; "

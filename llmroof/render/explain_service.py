@@ -11,6 +11,7 @@ from llmroof.errors import LlmroofError
 from llmroof.render.basis import price_basis
 from llmroof.render.derive import Section, Step, number, text
 from llmroof.render.explain_load import drafted_tokens, load_section, prefill_share
+from llmroof.render.explain_phase import prefill_work
 from llmroof.render.explain_split import split_cost_steps, split_serving_section
 from llmroof.render.flags import flags
 from llmroof.render.page import Grid, Line, grid
@@ -200,7 +201,7 @@ def model_section(estimate: Estimate) -> Section:
 
 def _why_memory(estimate: Estimate) -> Line:
     shares = dict(byte_shares(estimate.decode))
-    work, decode = estimate.workload, estimate.decode
+    work, decode, prompts = estimate.workload, estimate.decode, prefill_work(estimate)
     ratio = float(decode.arithmetic_intensity / decode.ridge_point)
     end = (
         "so memory sets the pace, and a larger batch is almost free"
@@ -212,7 +213,7 @@ def _why_memory(estimate: Estimate) -> Line:
         f"({shares['weights']:.0%} of its bytes) to make {work.batch:,.0f} tokens; each byte "
         f"serves {units.significant(float(decode.arithmetic_intensity))} FLOP where "
         f"{units.significant(float(decode.ridge_point))} are needed, {end}. Prefill puts "
-        f"{work.input_len * work.batch:,.0f} tokens through the same weights: "
+        f"{prompts.input_len * prompts.batch:,.0f} tokens through the same weights: "
         f"{units.significant(float(estimate.prefill.arithmetic_intensity))} FLOP per byte.",
         hang=2,
     )
