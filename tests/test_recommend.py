@@ -245,6 +245,34 @@ def test_commands_of_every_engine_take_options_that_exist() -> None:
     assert written["kv_cache_config"]["free_gpu_memory_fraction"] == 0.9
 
 
+@pytest.mark.parametrize(
+    ("gpu", "engines"),
+    [("h100", ["vllm", "sglang", "trtllm"]), ("mi355x", ["vllm", "sglang"])],
+)
+def test_commands_are_of_engines_that_run_on_the_gpu(gpu: str, engines: list[str]) -> None:
+    """TensorRT-LLM is NVIDIA's alone."""
+    assert list(commands(llmroof.estimate(gpu=gpu, concurrency=8))) == engines
+    page = run("recommend", "-m", "llama-3.1-8b", "--gpu", gpu, "-p", "int8").stdout
+    assert ("trtllm-serve" in page) == ("trtllm" in engines)
+    assert "for vllm and sglang" not in page  # all that are named need the checkpoint
+
+
+def test_targets_take_units() -> None:
+    args = ("recommend", "-m", "llama-3.1-8b", "--gpu", "h100", "--format", "json")
+    goal = json.loads(run(*args, "--slo-ttft", "800ms", "--slo-tpot", "0.025").stdout)["goal"]
+    assert (goal["slo_ttft_s"], goal["slo_tpot_s"]) == (0.8, 0.025)
+    for text, said in (
+        ("800msec", "unknown unit"),
+        ("0", "above zero"),
+        ("nan", "above zero"),
+        ("-5 ms", "above zero"),
+    ):
+        fault = run(*args, "--slo-ttft", text)
+        assert fault.exit_code == 2
+        assert said in fault.stderr
+        assert "--slo-ttft" in fault.stderr
+
+
 def test_four_bits_are_those_of_the_vendor() -> None:
     for gpu, name in (("b200", "nvfp4"), ("mi355x", "mxfp4")):
         bases = deployments(llmroof.load_model("llama-3.1-8b"), [load_hardware(gpu)], ["fp4"])
@@ -375,7 +403,7 @@ def test_a_given_price_makes_all_comparable() -> None:
 
 
 def test_the_page_names_what_binds_and_how_to_start_it() -> None:
-    result = run("recommend", "-m", "llama-3.1-70b", "--gpu", "h100,mi300x", "-p", "fp8",
+    result = run("recommend", "-m", "llama-3.1-70b", "--gpu", "h100,h200", "-p", "fp8",
                  "--slo-ttft", "0.5", "--slo-tpot", "0.03")  # fmt: skip
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80

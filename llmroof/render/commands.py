@@ -21,10 +21,12 @@ _ON_LOAD: Final = ("vllm", "sglang")
 #: weights -> what to look for where a checkpoint in that format is needed
 _CHECKPOINT: Final = {"int4": "AWQ or GPTQ", "nvfp4": "NVFP4", "mxfp4": "MXFP4", "int8": "INT8"}
 _FILE: Final = "trtllm.yaml"
+#: TensorRT-LLM runs on its maker's GPUs alone; a profile may leave the maker open
+_TRTLLM_VENDORS: Final = ("NVIDIA", "")
 
 
 def commands(estimate: Estimate, at_once: float | None = None) -> dict[str, str]:
-    """Engine -> the command that serves this deployment with it.
+    """Engine -> the command that serves this deployment with it, of engines that run on its GPU.
 
     `at_once` is the largest number of requests in flight to let in; by default the
     load of the estimate.
@@ -34,11 +36,13 @@ def commands(estimate: Estimate, at_once: float | None = None) -> dict[str, str]
         at_once = estimate.workload.batch if load is None else load.concurrency
     length = math.ceil(estimate.workload.input_len + estimate.workload.output_len)
     sequences = max(1, math.ceil(float(at_once)))
-    return {
+    found = {
         "vllm": _vllm(deployment, length, sequences),
         "sglang": _sglang(deployment, length, sequences),
-        "trtllm": _trtllm(deployment, length, sequences),
     }
+    if deployment.hardware.vendor in _TRTLLM_VENDORS:
+        found["trtllm"] = _trtllm(deployment, length, sequences)
+    return found
 
 
 def _vllm(one: Deployment, length: int, sequences: int) -> str:

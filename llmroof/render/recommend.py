@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from llmroof import units
@@ -130,16 +130,16 @@ def recommend_page(answer: Answer) -> Page:
     ]
     texts = commands(best.estimate, best.most)
     chosen = best.estimate.deployment.engine
-    for engine in [chosen] if chosen in texts else list(texts):
+    engines = [chosen] if chosen in texts else list(texts)
+    for engine in engines:
         items += [Line(line, "verbatim") for line in folded(texts[engine])]
-    items += [Line(f"  ({text})", hang=3) for text in _remarks(best.estimate, chosen)]
+    items += [Line(f"  ({text})", hang=3) for text in _remarks(best.estimate, engines)]
     return page([*items, *_notes(answer)])
 
 
-def _remarks(estimate: Estimate, engine: str) -> Iterator[str]:
-    """What a command takes for granted."""
+def _remarks(estimate: Estimate, engines: Sequence[str]) -> Iterator[str]:
+    """What the commands take for granted."""
     deployment = estimate.deployment
-    engines = [engine] if engine in ("vllm", "sglang", "trtllm") else ["vllm", "sglang", "trtllm"]
     wanted = {name: kind for name in engines if (kind := checkpoint(deployment, name))}
     for kind in dict.fromkeys(wanted.values()):
         who = [name for name in engines if wanted.get(name) == kind]
