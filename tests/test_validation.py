@@ -118,6 +118,8 @@ def test_unknown_lengths_are_refused(text: str) -> None:
     [
         ("model,hardware,input_len,output_len\n", "'concurrency' or 'batch'"),
         ("hardware,input_len,output_len,batch\n", "column 'model'"),
+        ("model,hardware,input_len,output_len,batch,ttft_ms\n", "is it 'ttft_s' (seconds)?"),
+        ("model,hardware,input_len,output_len,batch\n", "no column of what was measured"),
         (f"{HEAD}\na,b,c,,,,x,1,1,,,\n", ":2: concurrency: 'x' is not a number"),
         (f"{HEAD}\na,b,c,,,,1,1,1,,inf,\n", ":2: ttft_s: 'inf' is not a number"),
         (f"{HEAD}\na,b,c,,,,1,1,1,,,0\n", ":2: tpot_s: what was measured is above zero"),

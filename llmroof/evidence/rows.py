@@ -86,6 +86,11 @@ def read_rows(path: Path, given: Mapping[str, str] | None = None) -> pd.DataFram
         rows[name] = [_beside(path, value) for value in rows[name]]
     if "concurrency" not in rows.columns and "batch" not in rows.columns:
         raise InputError(f"{path}: needs a column 'concurrency' or 'batch'")
+    if not set(JUDGED) & set(rows.columns):
+        hint = "".join(f"; {one}" for one in misnamed(rows.columns))
+        raise InputError(
+            f"{path}: no column of what was measured ({', '.join(METRICS[:2])} ...){hint}"
+        )
     if "id" not in rows.columns:
         rows.insert(0, "id", [str(index) for index in range(1, len(rows) + 1)])
     for name in ("concurrency", "batch", "input_len", "output_len", *JUDGED):
