@@ -378,6 +378,16 @@ def test_the_page_and_the_document() -> None:
     assert set(STATIC) == set(found["rows"][0])
 
 
+def test_a_table_names_what_was_varied_and_came_out_the_same() -> None:
+    """The best rows are all in fp8: a reader of the table alone has to know."""
+    args = ("sweep", "--gpu", "h100", "-b", "1,64", "-p", "bf16,fp8", "--isl", "512,1024")
+    page = run(*args, "--top", "1", "--by", "output_tokens_per_s_per_gpu").stdout
+    assert "every row: weights fp8, in 512" in page
+    both = run(*args, "--top", "8", "--by", "output_tokens_per_s_per_gpu").stdout
+    assert "every row" not in both  # all differ, each in a column of its own
+    assert {"weights", "in"} <= set(both.split())
+
+
 def test_no_point_left_is_a_no() -> None:
     result = run("sweep", "--gpu", "h100", "-b", "1,2", "--where", "tpot_s < 1 us")
     assert result.exit_code == 1
@@ -428,6 +438,16 @@ def test_charts_are_written_and_repeat(tmp_path: Path, name: str, args: tuple[st
         assert result.exit_code == 0, result.output
     assert path.stat().st_size > 5_000
     assert path.read_bytes() == again.read_bytes()
+
+
+def test_the_title_of_batches_says_whose_figures_they_are() -> None:
+    """Two GPUs are the faster for one, a single one does more work per GPU."""
+    grid = rows({"gpu": "h100", "tp": [1, 2], "batch": [1, 64]})
+    with style.look():
+        words = " ".join(lines.compose(grid).texts[0].get_text().split())
+    least = min(row["tpot_s"] for row in grid) * 1e3
+    assert f"From {least:.3g} ms a token alone (2 × h100-sxm) to" in words
+    assert words.endswith("per GPU together (h100-sxm)")
 
 
 def test_a_chart_of_batches_takes_the_best_of_many(tmp_path: Path) -> None:

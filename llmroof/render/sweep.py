@@ -69,6 +69,8 @@ def sweep_page(axes: Axes, choice: Choice, tally: Tally, rows: list[Tree]) -> Pa
         return page([*items, Line("No point is left.", "bad"), *_reasons(tally)])
     shown = rows[:MOST_ROWS]
     items.append(table(axes, shown))
+    if same := _same(axes, shown):
+        items.append(Line(f"  every row: {same}", hang=2))
     if len(rows) > len(shown):
         items.append(Line(f"  ... {len(rows) - len(shown):,} more; -o FILE writes all of them"))
     chart = _chart(choice, rows)
@@ -98,8 +100,7 @@ def _reasons(tally: Tally) -> Iterator[Item]:
 def table(axes: Axes, rows: Sequence[Tree]) -> Grid:
     """The figures of a decision, and the inputs in which the rows differ."""
     at_once = next(iter(axes.numbers))
-    names = [name for name in _varying(axes) if len({row[name] for row in rows}) > 1]
-    names = [name for name in names if name not in _PLAN and name != at_once]
+    names = [name for name in _inputs(axes) if len({row[name] for row in rows}) > 1]
     header = ["GPUs", *(_word(name) for name in names), _word(at_once)]
     header += ["TTFT", "TPOT", "tok/s/GPU", "USD/M out"]
     body = [
@@ -111,6 +112,18 @@ def table(axes: Axes, rows: Sequence[Tree]) -> Grid:
         for row in rows
     ]
     return grid(header, body)
+
+
+def _same(axes: Axes, rows: Sequence[Tree]) -> str:
+    """The inputs that were varied and are the same in all rows, for which no column stands."""
+    names = [name for name in _inputs(axes) if len({row[name] for row in rows}) == 1]
+    return ", ".join(f"{_word(name)} {_value(rows[0][name])}" for name in names)
+
+
+def _inputs(axes: Axes) -> list[str]:
+    """Columns that tell rows apart, beside the devices with their plan and the load."""
+    at_once = next(iter(axes.numbers))
+    return [name for name in _varying(axes) if name not in _PLAN and name != at_once]
 
 
 def _varying(axes: Axes) -> list[str]:

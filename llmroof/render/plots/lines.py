@@ -204,12 +204,16 @@ def _name(axes: Axes, series: Sequence[_Series], inks: Sequence[tuple[str, Any]]
 
 
 def _title(series: Sequence[_Series]) -> str:
+    fastest = min(series, key=lambda one: float(one.panels[0].min()))
     best = max(series, key=lambda one: float(one.panels[1].max()))
-    least = float(min(one.panels[0].min() for one in series))
-    return (
-        f"From {least:,.3g} ms a token alone to {float(best.panels[1].max()):,.0f} tokens/s per "
-        f"GPU together: {best.label}"
+    least, most = float(fastest.panels[0].min()), float(best.panels[1].max())
+    alone, together = (
+        f"From {least:,.3g} ms a token alone",
+        f"{most:,.0f} tokens/s per GPU together",
     )
+    if fastest is best:
+        return f"{alone} to {together}: {best.label}"
+    return f"{alone} ({fastest.label}) to {together} ({best.label})"
 
 
 def _subtitle(rows: Sequence[Row], series: Sequence[_Series], many: int) -> str:
