@@ -188,6 +188,35 @@ def test_a_prefill_pass_is_told_by_its_own_tokens(load: list[str], tokens: str) 
     assert f"Prefill puts {tokens} tokens through the same weights" in text
 
 
+def test_an_engine_that_lets_in_more_than_its_memory_holds_at_the_end_says_so() -> None:
+    """SGLang counts on most sequences not being at their last token: 129 GB of 128 GB "fits"."""
+    asked = ["--gpu", "h200", "-m", "deepseek-v3", "--engine", "sglang", "--tp", "8"]
+    asked += ["--isl", "1024", "--osl", "1024"]
+    full, some = (
+        " ".join(CliRunner().invoke(cli, ["estimate", *asked, "-c", many]).stdout.split())
+        for many in ("600", "64")
+    )
+    assert "of 128 GB per GPU, were all at their last token" in full
+    assert "last token" not in some
+    memory = CliRunner().invoke(cli, ["explain", *asked, "-c", "600", "--section", "memory"])
+    text = " ".join(memory.stdout.split())
+    assert "as the engine counts on most not being at their last token" in text
+
+
+def test_steps_under_a_load_are_not_called_tpot() -> None:
+    """A TPOT of a load has prompts of others in it, a step of the table has not."""
+    asked = ["explain", "--gpu", "h100", "--section", "ridge"]
+    head = [
+        CliRunner()
+        .invoke(cli, [*asked, *load])
+        .stdout.partition("  batch  FLOP/B")[2]
+        .split("\n")[0]
+        for load in (["-b", "8"], ["-c", "8"])
+    ]
+    assert head[0].split() == ["TPOT", "tokens/s"]
+    assert head[1].split() == ["step", "tokens/s", "as", "a", "static", "batch"]
+
+
 def test_one_section_alone() -> None:
     found = explained(QUESTIONS[0], "--section", "kv", "--section", "cost")
     assert [section["name"] for section in found["sections"]] == ["kv", "cost"]

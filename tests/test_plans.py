@@ -42,7 +42,10 @@ def test_plans_that_cannot_be_say_why(plan: Plan, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("plan", "sentence"),
     [
-        (Plan(tp=2, dp=3, ep=4), "ep=4 does not divide tp x dp = 6"),
+        (
+            Plan(tp=2, dp=3, ep=4),
+            "ep=4 does not divide tp x dp = 6, the devices that experts",
+        ),
         (
             Plan(dp=12, ep=12),
             "ep=12 does not divide the 8 experts of .*; possible: 1, 2, 4$",

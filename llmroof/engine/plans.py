@@ -68,7 +68,10 @@ def _uneven_experts(model: Model, plan: Plan) -> str:
     if not experts:
         return f"ep={plan.ep} needs experts, and {model.name} has none: leave ep out"
     if (plan.tp * plan.dp) % plan.ep:
-        return f"ep={plan.ep} does not divide tp x dp = {plan.tp * plan.dp}"
+        return (
+            f"ep={plan.ep} does not divide tp x dp = {plan.tp * plan.dp}, the devices that experts "
+            f"are spread over"
+        )
     for count in experts:
         if count % plan.ep:
             ways = range(1, plan.tp * plan.dp + 1)

@@ -64,7 +64,10 @@ def _by_batch(estimate: Estimate) -> Grid:
                 ", ".join(names),
             )
         )
-    return grid(("batch", "FLOP/B", "TPOT", "tokens/s", ""), rows, ">>>><")
+    words = (
+        ("TPOT", "tokens/s") if estimate.load is None else ("step", "tokens/s as a static batch")
+    )
+    return grid(("batch", "FLOP/B", *words, ""), rows, ">>>><")
 
 
 def memory_section(estimate: Estimate) -> Section:
@@ -96,6 +99,14 @@ def _largest(estimate: Estimate) -> list[Line]:
     one_more = most + estimate.deployment.run.plan.dp
     held = [again(estimate, batch=batch).memory.total_bytes for batch in (most, one_more)]
     there = units.show(estimate.memory.capacity_bytes, "B", 4)
+    if held[0] > estimate.memory.capacity_bytes:
+        return [
+            Line(
+                f"  largest batch {most:,.0f}, as the engine counts on most not being at their "
+                f"last token: all there, it would take {units.show(held[0], 'B', 4)} of {there}.",
+                hang=2,
+            )
+        ]
     return [
         Line(
             f"  largest batch {most:,.0f}: it takes {units.show(held[0], 'B', 4)} of {there}; "

@@ -186,7 +186,9 @@ def memory_sentence(estimate: Estimate) -> str:
     usable = units.show(memory.capacity_bytes - memory.reserved_bytes, "B")
     cache = units.show(memory.kv_cache_bytes, "B")
     most = f"{memory.max_batch:,.0f}"
-    return f"  fits: {used} of {usable} per GPU (KV cache {cache}); largest batch {most}"
+    # an engine may let in more than it could hold to the end: sequences end at different times
+    end = ", were all at their last token" if memory.total_bytes > memory.capacity_bytes else ""
+    return f"  fits: {used} of {usable} per GPU{end} (KV cache {cache}); largest batch {most}"
 
 
 def why(estimate: Estimate) -> Grid:
