@@ -364,6 +364,17 @@ def test_own_specs_folder(tmp_path: Path) -> None:
     assert run("estimate", "--gpu", str(folder / "mine.yaml")).exit_code == 0
 
 
+@pytest.mark.parametrize("ending", ["png", "SVG", "pdf", "parquet", "html"])
+def test_no_table_hides_in_a_file_of_another_kind(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"answer.{ending}"
+    result = run("estimate", "-o", str(file))
+    assert result.exit_code == 2
+    assert f"'answer.{ending}'" in result.stderr
+    assert "table, json, csv, markdown" in result.stderr
+    assert not file.exists()
+    assert run("estimate", "-o", str(file), "--format", "json").exit_code == 0  # as asked
+
+
 def test_output_file_is_written_whole_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "answer.json"
     assert run("estimate", "--gpu", "a100", "-o", str(file)).stdout == ""

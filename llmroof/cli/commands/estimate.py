@@ -8,7 +8,6 @@ import click
 
 from llmroof.cli.grouped import Grouped
 from llmroof.cli.options import output, serving_question
-from llmroof.cli.types import seconds
 
 if TYPE_CHECKING:
     from llmroof.cli.output import Target
@@ -18,13 +17,16 @@ def _measured(_: click.Context, __: click.Parameter, text: str | None) -> dict[s
     """`ttft=0.21,tpot=12ms` as seconds by name."""
     if text is None:
         return None
+    from llmroof import units
+
     found = {}
     for part in text.split(","):
         name, _sign, value = part.strip().partition("=")
         if name not in ("ttft", "tpot") or name in found:
             raise click.BadParameter(f"'{part.strip()[:40]}' is neither ttft=... nor tpot=...")
         try:
-            found[name] = seconds(value.strip())
+            plain = value.strip()[-1:].isdigit()
+            found[name] = float(value) if plain else units.parse(value.strip(), "s")
         except ValueError as error:
             raise click.BadParameter(f"{name}: {error}") from None
     return found
