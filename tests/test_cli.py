@@ -369,8 +369,8 @@ def test_no_table_hides_in_a_file_of_another_kind(tmp_path: Path, ending: str) -
     file = tmp_path / f"answer.{ending}"
     result = run("estimate", "-o", str(file))
     assert result.exit_code == 2
-    assert f"'answer.{ending}'" in result.stderr
-    assert "table, json, csv, markdown" in result.stderr
+    assert f"no answer is written as '.{ending.lower()}'" in result.stderr
+    assert "name a file in .json, .csv, .md, .txt, or say --format" in result.stderr
     assert not file.exists()
     assert run("estimate", "-o", str(file), "--format", "json").exit_code == 0  # as asked
 

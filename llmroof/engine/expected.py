@@ -11,8 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from llmroof.calibration.load import Calibration
 from llmroof.engine.measured_times import measured_times
 from llmroof.engine.roofline import Times, nothing
