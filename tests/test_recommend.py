@@ -264,7 +264,7 @@ def test_targets_take_units() -> None:
     for text, said in (
         ("800msec", "unknown unit"),
         ("0", "not in the range x>0"),
-        ("nan", "not"),
+        ("nan", "nan is no number"),
         ("-5 ms", "-0.005 is not in the range x>0"),
     ):
         fault = run(*args, "--slo-ttft", text)
