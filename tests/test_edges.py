@@ -18,7 +18,7 @@ from llmroof.operators import Execution, Plan, Step
 from llmroof.render.basis import basis
 from llmroof.specs.catalog import HARDWARE, MODELS
 from llmroof.specs.schema import Kind
-from llmroof.specs.tree import Node, parse_yaml
+from llmroof.specs.tree import parse_yaml
 
 MODEL_IDS = sorted(MODELS.files())
 
