@@ -134,7 +134,7 @@ def deploy(
         loaded,
         hardware,
         Execution(chosen, plan, attention, fusion, kv_cache, routing_skew, all_reduce),
-        rules,
+        rules.ideal() if limit else rules,
         None if limit else of_device(load_calibration(), hardware),
         listed if price is None else price,
         DEFAULTS["engine"] if engine is None else engine,

@@ -19,6 +19,7 @@ from llmroof.errors import InputError
 from llmroof.evidence.rows import lengths, options, read_rows
 from llmroof.evidence.validate import summary, validate
 from llmroof.render.basis import range_words
+from llmroof.search.again import at_limit
 
 SHARED = Path(os.environ.get("LLMROOF_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 E2E = SHARED / "measured" / "e2e.csv"
@@ -254,6 +255,40 @@ def test_a_calibrated_answer_meets_what_was_measured(question: dict[str, object]
     assert shorter.serving.tpot == pytest.approx(0.95 * plain.serving.tpot, rel=1e-6)
 
 
+@pytest.mark.parametrize("ttft", [None, 0.8, 0.6])
+@pytest.mark.parametrize("tpot", [0.92, 0.8])
+def test_what_no_host_explains_is_put_on_the_kernels(tpot: float, ttft: float | None) -> None:
+    """A fifth below the prediction is in its range: launches keep to a third, kernels follow."""
+    plain = llmroof.estimate(**LOADED, concurrency=32)
+    asked = {"tpot": tpot * plain.serving.tpot}
+    if ttft is not None:
+        asked["ttft"] = ttft * plain.serving.ttft
+    found = llmroof.calibrate(plain, **asked)
+    for name, value in asked.items():
+        assert getattr(found.serving, name) == pytest.approx(value, rel=1e-4)
+    before, after = plain.deployment.rules, found.deployment.rules
+    assert after.launch_scale >= before.launch_scale / 3.001
+    assert 0.5 < after.step_time < 1.1
+    limit, calibrated = at_limit(plain).serving, at_limit(found).serving
+    assert (calibrated.ttft, calibrated.tpot) == (limit.ttft, limit.tpot)
+
+
+def test_a_static_first_token_below_its_launches_speeds_prompts_up() -> None:
+    plain = llmroof.estimate(gpu="h100", batch=8)
+    found = llmroof.calibrate(plain, ttft=0.8 * plain.serving.ttft)
+    assert found.serving.ttft == pytest.approx(0.8 * plain.serving.ttft)
+    assert found.serving.tpot == plain.serving.tpot
+    assert found.deployment.rules.prompt_time < 1
+
+
+def test_the_engine_takes_no_time_at_the_limit() -> None:
+    """What is left of TTFT is the prompt and the prompts of others."""
+    asked = LOADED | {"concurrency": 8, "engine": "sglang"}
+    limit = llmroof.estimate(**asked, limit=True)
+    assert limit.steady.lag == 0
+    assert at_limit(llmroof.estimate(**asked)).serving.ttft == limit.serving.ttft
+
+
 def test_calibration_to_itself_changes_nothing() -> None:
     plain = llmroof.estimate(**LOADED, concurrency=32)
     same = llmroof.calibrate(plain, ttft=plain.serving.ttft, tpot=plain.serving.tpot)
@@ -264,8 +299,8 @@ def test_calibration_to_itself_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"tpot": 1e-5}, "without any launch"),
-        ({"ttft": 1e-5}, "which prefill and its queue take alone"),
+        ({"tpot": 1e-5}, "which physics allows here at best"),
+        ({"ttft": 1e-5}, "which physics allows here at best"),
         ({"ttft": -1.0}, "above zero"),
         ({"tpot": 12.0}, "plain numbers are seconds, is 12.0 ms meant"),
         ({"ttft": 210.0}, "is 210 ms meant"),

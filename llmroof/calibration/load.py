@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -89,7 +89,9 @@ class EngineRules:
     reach with prompts, `short_sums` where they add up in 16 bits, `lane` the bytes/s that each
     processor takes in at one token; `host_` seconds of the host between decode steps;
     `held_output` part of an answer that reserves cache; seconds, tokens,
-    sequences and plain shares otherwise. `kv_cache` is the format of the KV cache unless
+    sequences and plain shares otherwise. `step_time` and `prompt_time` multiply the times of all
+    kernels of decode steps and of passes with prompts: what one measured point has told of them.
+    `kv_cache` is the format of the KV cache unless
     one is asked for, where matmuls run in 8 bits or fewer, and `mxfp4` that of the activations
     of MXFP4 weights on devices with 4-bit arithmetic; "" keeps the 16-bit base.
     """
@@ -121,7 +123,14 @@ class EngineRules:
     host_step: float = 0.0
     host_sequence: float = 0.0
     host_ranks: float = 0.0
+    step_time: float = 1.0
+    prompt_time: float = 1.0
     source: str = ""
+
+    def ideal(self) -> EngineRules:
+        """The same rules of an engine whose own work takes no time."""
+        quick = replace(self, start=0.0, pipeline_lag=0.0, balance=0.0)
+        return replace(quick, host_step=0.0, host_sequence=0.0, host_ranks=0.0)
 
     def pool(self, capacity: float, weights: float) -> float:
         """Bytes of the KV pool of one device.

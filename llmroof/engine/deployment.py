@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmroof.calibration.load import Calibration, EngineRules
-from llmroof.engine.expected import expected
+from llmroof.engine.expected import expected, paced
 from llmroof.engine.phases import TimeModel
 from llmroof.models.model import Model
 from llmroof.operators import Execution, Number, Plan
@@ -93,21 +93,29 @@ class Deployment:
     @property
     def time_model(self) -> TimeModel | None:
         """Operators and their limits -> times in a CUDA graph; None is the limit itself."""
-        return self._model(self.rules.launch_scale, lane=self.rules.lane)
+        rules = self.rules
+        return self._model(rules.launch_scale, 1.0, rules.lane, rules.step_time)
 
     @property
     def prompt_model(self) -> TimeModel | None:
         """The same for passes with prompts, whose kernels engines launch one by one."""
-        return self._model(self.rules.eager_scale, self.rules.prompt_share)
+        rules = self.rules
+        return self._model(rules.eager_scale, rules.prompt_share, math.inf, rules.prompt_time)
 
     def _model(
-        self, launch_scale: float, rate: float = 1.0, lane: float = math.inf
+        self, launch_scale: float, rate: float, lane: float, pace: float
     ) -> TimeModel | None:
         calibration, hardware = self.calibration, self.hardware
         if calibration is None:
             return None
-        return lambda operators, floors: expected(
-            operators, floors, calibration, hardware, launch_scale, rate, lane
+        if pace == 1.0:
+            return lambda operators, floors: expected(
+                operators, floors, calibration, hardware, launch_scale, rate, lane
+            )
+        return lambda operators, floors: paced(
+            expected(operators, floors, calibration, hardware, launch_scale, rate, lane),
+            floors,
+            pace,
         )
 
 

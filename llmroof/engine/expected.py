@@ -56,6 +56,20 @@ def expected(
     ]
 
 
+def paced(times: Sequence[Times], floors: Sequence[Times], pace: float) -> list[Times]:
+    """All times multiplied by `pace`, none of them below its physical limit."""
+    return [
+        Times(
+            one.compute * pace,
+            one.memory * pace,
+            one.network * pace,
+            one.overhead * pace,
+            larger(one.total * pace, floor.total),
+        )
+        for one, floor in zip(times, floors, strict=True)
+    ]
+
+
 def _shares(
     operator: Operator,
     floor: Times,

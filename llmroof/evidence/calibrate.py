@@ -1,8 +1,9 @@
 """One measured point of one's own deployment scales the few constants that belong to it.
 
 TPOT scales the launches (host, engine version and flags decide them), TTFT the time from
-arrival to scheduling, and the lag of the pipeline where that is not enough. Kernels keep
-their coefficients: a single point says nothing about them.
+arrival to scheduling, and the lag of the pipeline where that is not enough. Only what no host
+explains (launches below a third of what is usual, a first token before its prompt) is put on the
+kernels: all of them by one factor, for a single point cannot tell them apart.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from llmroof.errors import InputError
 _NOTHING: Final = 1e-6
 _ROUNDS: Final = 8
 _CLOSE: Final = 1e-9
+#: The quickest host spends a third of the usual on a launch: the range of the engines' multipliers
+_QUICKEST: Final = 1 / 3
+#: TTFT and TPOT are met in turn where prompts share steps with tokens
+_TURNS: Final = 6
 #: A slow host, an old engine and eager mode together make launches some ten times as dear as a
 #: fast one replaying graphs; twice that is no host any more, but a slip of a unit.
 _FURTHEST: Final = 20.0
@@ -32,9 +37,9 @@ def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None 
     """The answer to the same question with constants that meet what was measured (seconds).
 
     Notes tell what changed; ranges are dropped, as they stand for deployments that were not
-    measured. Raises InputError for several points, a pure limit, or figures that no launch
-    cost and no waiting can explain: below the kernels, or 20 times what is predicted, of a
-    figure or of the launches of a decode step.
+    measured. Raises InputError for several points, a pure limit, or figures that nothing
+    explains: below the physical limit, or 20 times what is predicted, of a figure or of the
+    launches of a decode step.
     """
     for name, value in (("ttft", ttft), ("tpot", tpot)):
         if value is not None and not (np.isfinite(value) and value > 0):
@@ -49,9 +54,11 @@ def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None 
         if value is not None:
             _plausible(float(getattr(found.serving, name)), value, name)
     if tpot is not None:
-        found = _meet(found, tpot, "tpot", _launches)
-    if ttft is not None:
-        found = _meet(found, ttft, "ttft", _prompts) if found.load is None else _wait(found, ttft)
+        found = _met(found, tpot, "tpot", _launches, _kernels)
+    if ttft is not None and found.load is None:
+        found = _met(found, ttft, "ttft", _prompts, _prompt_kernels)
+    elif ttft is not None:
+        found = _wait(found, ttft, tpot)
     serving = replace(found.serving, ttft_range=None, tpot_range=None, range_class=None)
     _host(before, found.deployment.rules)
     changed = _changes(before, found.deployment.rules)
@@ -99,6 +106,18 @@ def _prompts(rules: EngineRules, factor: float) -> EngineRules:
     return replace(rules, eager_scale=rules.eager_scale * factor)
 
 
+def _kernels(rules: EngineRules, factor: float) -> EngineRules:
+    return _prompt_kernels(_step_kernels(rules, factor), factor)
+
+
+def _step_kernels(rules: EngineRules, factor: float) -> EngineRules:
+    return replace(rules, step_time=rules.step_time * factor)
+
+
+def _prompt_kernels(rules: EngineRules, factor: float) -> EngineRules:
+    return replace(rules, prompt_time=rules.prompt_time * factor)
+
+
 def _again(found: Estimate, rules: EngineRules) -> Estimate:
     """The same question under other rules."""
     deployment: Deployment = replace(found.deployment, rules=rules)
@@ -111,17 +130,28 @@ def _again(found: Estimate, rules: EngineRules) -> Estimate:
     return replace(new, defaults=found.defaults, notes=found.notes)
 
 
-def _meet(
-    found: Estimate, wanted: float, name: str, scaled: Callable[[EngineRules, float], EngineRules]
+_Scaled = Callable[[EngineRules, float], EngineRules]
+
+
+def _met(
+    found: Estimate, wanted: float, name: str, launches: _Scaled, kernels: _Scaled
 ) -> Estimate:
-    """Scale launches until the figure is the measured one: a secant, exact where it is linear."""
+    """Meet a figure by the launches, and by the kernels where those of no host are so quick."""
+    quick = _again(found, launches(found.deployment.rules, _QUICKEST))
+    if wanted >= float(getattr(quick.serving, name)):
+        return _meet(found, wanted, name, launches)
+    return _meet(quick, wanted, name, kernels)
+
+
+def _meet(found: Estimate, wanted: float, name: str, scaled: _Scaled) -> Estimate:
+    """Scale times until the figure is the measured one: a secant, exact where it is linear."""
     rules = found.deployment.rules
     low = _again(found, scaled(rules, _NOTHING))
     least = float(getattr(low.serving, name))
     if wanted <= least:
         raise InputError(
             f"a measured {name.upper()} of {units.show(wanted, 's')} is below "
-            f"{units.show(least, 's')}, which the kernels take without any launch: "
+            f"{units.show(least, 's')}, which physics allows here at best: "
             f"check model, precision, plan and load"
         )
     left, right = (_NOTHING, least), (1.0, float(getattr(found.serving, name)))
@@ -135,21 +165,22 @@ def _meet(
     return found
 
 
-def _wait(found: Estimate, wanted: float) -> Estimate:
-    """Move the start, then the lag, by what the measured TTFT is off."""
+def _wait(found: Estimate, wanted: float, tpot: float | None) -> Estimate:
+    """Move the start, then the lag, then the prompts' kernels by what the measured TTFT is off."""
     rules, steady = found.deployment.rules, found.steady
     assert steady is not None
     start = rules.start + wanted - float(found.serving.ttft)
     if start >= 0:
         return _again(found, replace(rules, start=start))
     lag = rules.pipeline_lag + start / float(steady.step)
-    if lag < 0:
-        least = float(found.serving.ttft - steady.lag)
-        raise InputError(
-            f"a measured TTFT of {units.show(wanted, 's')} is below {units.show(least, 's')}, "
-            f"which prefill and its queue take alone: check model, precision, plan and load"
-        )
-    return _again(found, replace(rules, start=0.0, pipeline_lag=lag))
+    if lag >= 0:
+        return _again(found, replace(rules, start=0.0, pipeline_lag=lag))
+    found = _again(found, replace(rules, start=0.0, pipeline_lag=0.0))
+    for _ in range(1 if tpot is None else _TURNS):
+        found = _meet(found, wanted, "ttft", _prompt_kernels)
+        if tpot is not None:
+            found = _meet(found, tpot, "tpot", _step_kernels)
+    return found
 
 
 def _changes(before: EngineRules, after: EngineRules) -> str:
@@ -159,6 +190,8 @@ def _changes(before: EngineRules, after: EngineRules) -> str:
         for what, old, new in (
             ("multiplier on launches", before.launch_scale, after.launch_scale),
             ("with prompts", before.eager_scale, after.eager_scale),
+            ("time of decode kernels", before.step_time, after.step_time),
+            ("of prompts' kernels", before.prompt_time, after.prompt_time),
             ("steps a first token waits", before.pipeline_lag, after.pipeline_lag),
         )
         if old != new

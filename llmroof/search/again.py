@@ -157,5 +157,6 @@ def at_limit(estimate: Estimate) -> Estimate:
     """The same question at the physical limit."""
     if estimate.deployment.calibration is None:
         return estimate
-    limited = replace(estimate, deployment=replace(estimate.deployment, calibration=None))
-    return again(limited)
+    there = estimate.deployment
+    ideal = replace(there, calibration=None, rules=there.rules.ideal())
+    return again(replace(estimate, deployment=ideal))
