@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmroof.models import editor as models
 from llmroof.models.editor import FOLDER, SPECS, text
+from llmroof.regression import editor as scenarios
+from llmroof.render import schemas as documents
 from llmroof.specs.catalog import HARDWARE, MODELS
 from llmroof.specs.tree import read_yaml
 
@@ -19,6 +23,19 @@ CATALOGS = {"hardware": HARDWARE, "model": MODELS}
 def test_the_file_is_current(name: str) -> None:
     """Run `python -m llmroof.models.editor` after a change of a spec schema."""
     assert (FOLDER / f"{name}.json").read_text("utf-8") == text(name)
+
+
+def test_writing_them_anew_gives_the_shipped_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of specs, of scenarios and of answers: all that lies in the folder, and nothing else."""
+    monkeypatch.setattr(models, "FOLDER", tmp_path)
+    monkeypatch.setattr(scenarios, "PATH", tmp_path / "scenarios.json")
+    monkeypatch.setattr(documents, "FOLDER", tmp_path)
+    for module in (models, scenarios, documents):
+        module.write()
+    shipped = {path.name: path.read_bytes() for path in FOLDER.glob("*.json")}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == shipped
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -251,6 +251,9 @@ def test_titles_give_the_verdict() -> None:
         "6.1 to 12x left of the ridge"
     )
     assert "on all 6 GPUs" in words(*CASES["many GPUs"])
+    both = words(*CASES["one"], *CASES["no KV cache"])
+    assert "memory-bound (" in both
+    assert "; compute-bound (" in both
     assert "on 4 x H100 SXM5" in words(*CASES["several devices"])
 
 

@@ -19,10 +19,12 @@ from click.testing import CliRunner
 
 from llmroof import __version__, estimate, figures
 from llmroof.cli.main import cli
-from llmroof.report.content import Wanted
+from llmroof.errors import InputError
+from llmroof.report.content import Wanted, content
 from llmroof.report.formulas import OPERATIONS, Formulas, Program
 from llmroof.report.make import make
 from llmroof.report.page import OWN, VENDORED, asset, page
+from llmroof.specs.catalog import HARDWARE
 
 MEGABYTE = 10**6
 
@@ -235,3 +237,26 @@ def test_bad_requests_get_one_line(
     done = run("report", *args)
     assert (done.exit_code, done.stderr) == (2, message)
     assert not list(tmp_path.iterdir())
+
+
+def offered(**wanted: Any) -> list[tuple[str, int, int]]:
+    """(weights, tp, dp) of every deployment that a page offers to choose from."""
+    asked = {"gpus": ("h100",), "precisions": (), "degrees": (), "options": {}, **wanted}
+    found = content(Wanted(model="llama-3.1-8b", work={"batch": 4}, **asked))
+    return [(one["weights"], one["tp"], one["dp"]) for one in found["deployments"]]
+
+
+def test_degrees_that_are_left_open_double_beside_the_others() -> None:
+    """8 KV heads are shared out over 1, 2, 4 and 8 GPUs, in two replicas each."""
+    found = offered(precisions=("bf16",), options={"dp": 2})
+    assert [(tp, dp) for _, tp, dp in found] == [(1, 2), (2, 2), (4, 2), (8, 2)]
+
+
+def test_formats_that_were_asked_for_leave_no_choice_of_them() -> None:
+    assert len({name for name, _, _ in offered(degrees=(1,))}) > 1
+    assert len({name for name, _, _ in offered(degrees=(1,), options={"weights": "int4"})}) == 1
+
+
+def test_a_page_of_too_many_choices_is_refused() -> None:
+    with pytest.raises(InputError, match="GPUs x precisions x plans: name fewer"):
+        offered(degrees=tuple(2**i for i in range(4)), gpus=tuple(HARDWARE.files()))
