@@ -315,6 +315,22 @@ def test_a_port_in_use_is_one_line(port: int) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("options", [(), ("--open",)])
+def test_the_address_is_told_and_opened_if_asked(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    import click
+
+    import llmroof.serve.run as runs
+
+    opened: list[str] = []
+    monkeypatch.setattr(click, "launch", opened.append)
+    monkeypatch.setattr(runs, "serve", lambda start, port, ready: ready("http://127.0.0.1:5/"))
+    done = CliRunner().invoke(cli, ["serve", *options], prog_name="llmroof")
+    assert (done.exit_code, done.stderr) == (0, "http://127.0.0.1:5/ (Ctrl+C ends)\n")
+    assert opened == (["http://127.0.0.1:5/"] if options else [])
+
+
 def test_bad_choices_are_refused_before_anything_listens() -> None:
     done = CliRunner().invoke(cli, ["serve", "--gpu", "h100,nope"], prog_name="llmroof")
     assert (done.exit_code, done.stderr) == (

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import llmroof
 from llmroof.cli.main import cli
+from llmroof.cli.streaming import Rest, note, read_rest
 from llmroof.errors import InputError, UnknownName
 from llmroof.figures import COLUMNS, more_is_better
 from llmroof.render.plots import lines, style
@@ -310,6 +311,26 @@ def test_an_interrupt_keeps_what_is_done_and_resume_goes_on(
         pandas = pytest.importorskip("pandas")
         assert pandas.read_parquet(path).equals(pandas.read_parquet(whole))
     assert "is whole" in run(*args, "-o", str(path), "--resume").stderr
+
+
+def test_a_note_that_does_not_belong_to_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with pytest.raises(InputError, match=r"nothing to go on with: .* does not exist"):
+        read_rest(path, "q")
+    path.write_text("model\n")
+    with pytest.raises(InputError, match=r"nothing to go on with: .* is whole"):
+        read_rest(path, "q")
+    rest = Rest("q", seen=2, total=9, kept=1, size=6)
+    rest.write(path)
+    assert read_rest(path, "q") == rest
+    with pytest.raises(InputError, match="is of another sweep"):
+        read_rest(path, "another")
+    path.write_text("mod")
+    with pytest.raises(InputError, match="is shorter than its note says: start anew with --force"):
+        read_rest(path, "q")
+    note(path).write_text("{broken")
+    with pytest.raises(InputError, match=r"cannot read '.*out"):
+        read_rest(path, "q")
 
 
 def test_an_interrupted_choice_is_of_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
