@@ -65,6 +65,8 @@ def test_the_largest_batch_of_short_prompts_pays_only_for_their_activations() ->
     assert held(capacity=3_300.0, input_len=1.0, output_len=1.0).max_batch == 0
     # 0.9 x 4,000 - 2,960 = 640 for sequences of 128 + 40 + 128
     assert held(capacity=4_000.0, input_len=1.0, output_len=1.0).max_batch == 2
+    # 0.9 x 4,910 - 2,960 = 1,459 for sequences of two tokens in: 2 x 128 + 40 + 192
+    assert held(capacity=4_910.0, input_len=2.0, output_len=1.0).max_batch == 2
 
 
 def test_the_largest_context_by_hand() -> None:

@@ -44,11 +44,6 @@ class Linear:
         """Elements of the bias; 0 without one."""
         return self.outputs if self.bias else 0
 
-    @property
-    def parameters(self) -> float:
-        """Elements of the matrix and its bias."""
-        return self.matrix + self.biases
-
     def ways(self, tp: int) -> float:
         """Into how many different shards `tp` devices split it."""
         return 1 if self.split == "none" else min(tp, self.limit)
