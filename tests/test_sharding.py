@@ -13,7 +13,7 @@ import llmroof
 from llmroof.calibration.load import load_engine
 from llmroof.engine.capacity import memory
 from llmroof.engine.plans import fault
-from llmroof.engine.sharding import holdings, replicated
+from llmroof.engine.sharding import holdings, remarks, replicated
 from llmroof.engine.stages import layer_counts, stages
 from llmroof.models.load import load_model
 from llmroof.models.model import Model
@@ -228,3 +228,17 @@ def test_ranks_without_sequences_run_along_for_their_experts() -> None:
     assert full.bytes == pytest.approx(decode.bytes, rel=1e-12)
     assert full.time == decode.time
     assert full.flop == pytest.approx(8 * decode.flop, rel=1e-12)
+
+
+def test_what_stands_on_several_devices_is_said() -> None:
+    """KV heads beyond one a device are copied, and so is a latent cache; the rest is split."""
+    grouped, one_head = load_model("llama-3.1-70b"), load_model("starcoder-15b")
+    assert remarks(grouped, Plan(tp=4)) == remarks(grouped, Plan(tp=8)) == ()
+    assert remarks(grouped, Plan(tp=16)) == ("8 KV heads on tp=16: each stands on 2 GPUs",)
+    assert remarks(one_head, Plan()) == ()
+    assert remarks(one_head, Plan(tp=4)) == ("1 KV head on tp=4: each stands on 4 GPUs",)
+    latent = load_model("deepseek-v3")
+    assert remarks(latent, Plan(ep=4, dp=4)) == ()
+    assert remarks(latent, Plan(tp=8)) == (
+        "the latent KV cache of MLA stands whole on each of tp=8 GPUs",
+    )

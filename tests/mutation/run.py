@@ -250,14 +250,17 @@ def forked(run: Callable[[], str], limit: int) -> str:
     return answer or "ran out of time or memory"
 
 
-def try_all(seed: int, size: int, seconds: float) -> None:
-    """Tries each mutant of a sample that was not tried before, and appends its verdict."""
+def try_all(seed: int, size: int, seconds: float, part: tuple[int, int] = (0, 1)) -> None:
+    """Tries each mutant of a sample that was not tried before, and appends its verdict.
+
+    Of several processes `part` is (which, of how many): each takes its share of the sample.
+    """
     known = read_map()
     times = dict(known["tests"])
     path = state() / f"seed-{seed}.jsonl"
     done = {_place(one) for one in verdicts(seed)}
     warm, cold = [], []
-    for one in draw(seed, size):
+    for one in draw(seed, size)[part[0] :: part[1]]:
         if _place(one) in done:
             continue
         one["tests"] = chosen(one, known, seconds)
@@ -318,9 +321,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=40.0, help="tests tried per mutant, s")
+    parser.add_argument("--part", default="0/1", help="one of several processes: 0/2, 1/2")
     asked = parser.parse_args()
+    which, parts = map(int, asked.part.split("/"))
     os.chdir(ROOT)
-    try_all(asked.seed, asked.sample, asked.seconds)
+    try_all(asked.seed, asked.sample, asked.seconds, (which, parts))
     show(asked.seed)
 
 
