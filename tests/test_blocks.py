@@ -422,6 +422,16 @@ def test_a_step_reads_and_writes_the_state_once(name: str) -> None:
     assert total(of(block, near), "kv_bytes") == 3 * 2 * block.cache()[0].bytes(0, BF16)
 
 
+def test_a_mamba_mixer_in_parts_projects_each_part() -> None:
+    """Two mixers side by side on half the width each (Zamba): two decay ranks and states."""
+    whole = Mamba(hidden=64, inner_width=128, state=16, dt_rank=4)
+    parts = replace(whole, splits=2)
+    x_proj, dt_proj = parts.inner()
+    assert (x_proj.inputs, x_proj.outputs) == (64, 2 * (4 + 2 * 16))
+    assert (dt_proj.inputs, dt_proj.outputs) == (4, 128)
+    assert whole.inner()[0].inputs == 128
+
+
 def test_mamba2_by_hand() -> None:
     """in_proj to z, x, B, C, dt; conv over x, B, C; A, D, dt bias; gated norm; out."""
     block = EVERY["mamba2"]

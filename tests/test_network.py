@@ -205,6 +205,13 @@ def test_only_hand_overs_between_hosts_take_the_network(
     assert boundaries(load_hardware("h100"), width, stages) == crossed
 
 
+def test_hand_overs_are_named_by_how_far_they_go() -> None:
+    found = llmroof.estimate(model="llama-3.1-8b", gpu="h100", tp=4, pp=4, batch=4)
+    sends = {c.operator.name: c.operator.shape["world"] for c in found.decode.operators
+             if c.operator.kind == "send"}  # fmt: skip
+    assert sends == {"stage_send": 2, "stage_send_far": 9}
+
+
 def test_hand_overs_of_a_bridged_host_take_three_kinds_of_link() -> None:
     """12 stages of one device: 6 inside pairs, 4 between pairs, 1 between hosts."""
     assert boundaries(box(domain=2, nic=0.5, pcie=1.0), 1, 12) == {1: 6, 2: 4, 8: 1}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import device, run, weights_only
 
-from llmroof.engine.roofline import Times, add, limit, require_support
+from llmroof.engine.roofline import Times, add, limit, require_support, scale
 from llmroof.errors import Unsupported
 from llmroof.operators import Operator
 from llmroof.operators.collective import all_reduce
@@ -66,6 +66,10 @@ def test_operators_run_one_after_the_other() -> None:
     assert both.bound == "memory"
 
 
+def test_times_are_scaled_part_by_part() -> None:
+    assert scale(Times(1.0, 2.0, 3.0, 4.0, 5.0), 3.0) == Times(3.0, 6.0, 9.0, 12.0, 15.0)
+
+
 def test_bound_names_the_largest_also_of_arrays() -> None:
     times = Times(np.array([3.0, 1.0, 1.0]), np.array([1.0, 3.0, 1.0]), 2.0, 0.0, 3.0)
     assert list(times.bound) == ["compute", "memory", "network"]
@@ -104,6 +108,11 @@ def test_a_format_without_arithmetic_is_refused_with_the_ways_out() -> None:
     with pytest.raises(Unsupported, match=r"has no bf16 .*use --precision fp16$"):
         require_support(load_hardware("t4"), recipe("bf16"))
     require_support(load_hardware("t4"), recipe("w4a16", "fp16"))
+    fp16_alone = replace(DEVICE, compute={"fp16": 1.0})
+    with pytest.raises(
+        Unsupported, match=r"no bf16 arithmetic \(it has fp16\): use --precision fp"
+    ):
+        require_support(fp16_alone, recipe("w4a16"))  # not for its small weights
     whole = replace(DEVICE, compute={"int8": 1.0, "fp8_fp16acc": 1.0})
     with pytest.raises(Unsupported, match=r"no bf16 .*\(it has int8\): no --precision of a model"):
         require_support(whole, recipe("bf16"))

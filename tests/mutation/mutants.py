@@ -55,6 +55,7 @@ def mutated(one: dict[str, Any]) -> str | None:
 
 def _running(source: str) -> str:
     """The program without its annotations."""
+    compile(source, "a mutant", "exec", dont_inherit=True)
     tree = ast.parse(source)
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
