@@ -19,7 +19,7 @@ from llmroof.engine.network import ALL_REDUCE, AUTO
 from llmroof.engine.plans import check_plan
 from llmroof.engine.roofline import require_support
 from llmroof.engine.transfer import link_between
-from llmroof.errors import InputError
+from llmroof.errors import InputError, Unsupported
 from llmroof.models.load import load_model
 from llmroof.models.model import Model
 from llmroof.models.quantized import quantized
@@ -167,7 +167,12 @@ def _with_activations(precision: Precision, name: str | None) -> Precision:
 
 
 def as_run(hardware: Hardware, rules: EngineRules) -> Hardware:
-    """The device as an engine's kernels use it."""
+    """The device as an engine's kernels use it. Unsupported where they do not run on it."""
+    if not rules.runs_on(hardware.vendor):
+        raise Unsupported(
+            f"this engine runs on devices of {' and '.join(rules.vendors)} alone, not on "
+            f"{hardware.name}: leave --engine out, or take another one"
+        )
     return _short_sums(hardware) if rules.short_sums else hardware
 
 

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 import llmroof
 from llmroof.cli.main import cli
-from llmroof.errors import InputError, LlmroofError
+from llmroof.errors import InputError, LlmroofError, Unsupported
 from llmroof.render.commands import commands
+from llmroof.search.advise import advise
 from llmroof.search.goal import Answer, Goal, make_goal
 from llmroof.search.judge import bounds, judge
 from llmroof.search.recommend import best_first, recommend, running_grid
@@ -445,3 +446,17 @@ def test_the_chart_of_the_options(tmp_path: Path) -> None:
     result = run("recommend", "--gpu", "h100,l40s,a100", "--slo-tpot", "0.05", "--plot", str(path))
     assert result.exit_code == 0
     assert path.stat().st_size > 5_000
+
+
+def test_an_engine_is_asked_on_devices_that_it_runs_on() -> None:
+    asked = {"model": "llama-3.1-8b", "engine": "trtllm", "concurrency": 8}
+    answer = recommend(model="llama-3.1-8b", gpu=["mi300x", "h100"], engine="trtllm")
+    assert [one.estimate.deployment.hardware.id for one in answer.options] == ["h100-sxm"]
+    with pytest.raises(Unsupported, match="runs on devices of NVIDIA alone, not on AMD Instinct"):
+        llmroof.estimate(**asked, gpu="mi300x")
+    with pytest.raises(Unsupported, match="of Apple alone"):
+        llmroof.estimate(**asked | {"engine": "llamacpp-metal"}, gpu="h100")
+    pulls = advise(llmroof.estimate(**asked, gpu="h100"))
+    titles = " ".join(pull.title for pull in pulls)
+    assert "NVIDIA" in titles
+    assert "AMD" not in titles

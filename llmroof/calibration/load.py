@@ -91,6 +91,7 @@ class EngineRules:
     `held_output` part of an answer that reserves cache; seconds, tokens,
     sequences and plain shares otherwise. `step_time` and `prompt_time` multiply the times of all
     kernels of decode steps and of passes with prompts: what one measured point has told of them.
+    `vendors` are those whose devices it runs on, none named for all.
     `kv_cache` is the format of the KV cache unless
     one is asked for, where matmuls run in 8 bits or fewer, and `mxfp4` that of the activations
     of MXFP4 weights on devices with 4-bit arithmetic; "" keeps the 16-bit base.
@@ -125,7 +126,12 @@ class EngineRules:
     host_ranks: float = 0.0
     step_time: float = 1.0
     prompt_time: float = 1.0
+    vendors: tuple[str, ...] = ()
     source: str = ""
+
+    def runs_on(self, vendor: str) -> bool:
+        """True for devices of this vendor, and where a profile names none."""
+        return not self.vendors or vendor in ("", *self.vendors)
 
     def ideal(self) -> EngineRules:
         """The same rules of an engine whose own work takes no time."""
@@ -245,6 +251,7 @@ def _rules(v: dict[str, Any]) -> EngineRules:
         rank_coupling=v["coupling"],
         balance=v.get("balance", 0.0),
         wait_share=v["wait"],
+        vendors=tuple(v.get("vendors", ())),
         kv_cache="" if v["kv_cache"] == "base" else v["kv_cache"],
         mxfp4="" if v["mxfp4"] == "base" else v["mxfp4"],
         prompt_share=v.get("products", {}).get("prompt_share", 1.0),
@@ -292,6 +299,7 @@ _ENGINES: Final = MapOf(
                 ),
                 "work of the host between decode steps",
             ),
+            "vendors": Field(ListOf(Text()), "whose devices it runs on"),
             "hold": Field(Number(0.0, 1.0), "part of an answer that reserves cache", True),
             "block": Field(Number(1, 1e9, whole=True), "tokens per KV block", required=True),
             "chunk": Field(Number(1, 1e9, whole=True), "prompt tokens in a step", required=True),

@@ -170,8 +170,10 @@ def steady_state(
     coupled = rules.rank_coupling * other_ranks(load, dp)
     interference = (share * others + coupled) * costs.marginal + clump * costs.prefill
     lag = rules.start + (rules.pipeline_lag + held_back(load, rules, dp)) * costs.decode
-    memory_wait = rules.wait_share * waiting / rate
-    ttft = costs.prefill + interference + lag + memory_wait
+    first = costs.prefill + interference + lag
+    stay = first + (load.output_len - 1.0) * tpot
+    memory_wait = rules.wait_share * waiting * (stay / running)
+    ttft = first + memory_wait
     return Steady(
         ttft=ttft,
         tpot=tpot,

@@ -21,8 +21,6 @@ _ON_LOAD: Final = ("vllm", "sglang")
 #: weights -> what to look for where a checkpoint in that format is needed
 _CHECKPOINT: Final = {"int4": "AWQ or GPTQ", "nvfp4": "NVFP4", "mxfp4": "MXFP4", "int8": "INT8"}
 _FILE: Final = "trtllm.yaml"
-#: TensorRT-LLM runs on its maker's GPUs alone; a profile may leave the maker open
-_TRTLLM_VENDORS: Final = ("NVIDIA", "")
 
 
 def commands(estimate: Estimate, at_once: float | None = None) -> dict[str, str]:
@@ -40,7 +38,7 @@ def commands(estimate: Estimate, at_once: float | None = None) -> dict[str, str]
         "vllm": _vllm(deployment, length, sequences),
         "sglang": _sglang(deployment, length, sequences),
     }
-    if deployment.hardware.vendor in _TRTLLM_VENDORS:
+    if load_engine("trtllm").runs_on(deployment.hardware.vendor):
         found["trtllm"] = _trtllm(deployment, length, sequences)
     return found
 

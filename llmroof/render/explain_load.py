@@ -198,12 +198,17 @@ def _lag(estimate: Estimate) -> list[Any]:
             formula = "start + (steps + held_back) * step"
         items.append(Step("the engine's lag", formula, inputs, number(steady.lag, "s")))
     if steady.memory_wait > 0 and estimate.split is None:
-        share = number(rules.wait_share, "", rules.source)
+        stay = estimate.serving.e2e_latency - steady.memory_wait
         items.append(
             Step(
                 "waiting for memory",
-                "share * waiting / pace",
-                {"share": share, "waiting": number(steady.waiting), "pace": number(steady.pace)},
+                "share * waiting * stay / running",
+                {
+                    "share": number(rules.wait_share, "", rules.source),
+                    "waiting": number(steady.waiting),
+                    "stay": number(stay, "s"),
+                    "running": number(steady.running),
+                },
                 number(steady.memory_wait, "s"),
                 "Little's law: who has no room waits for one that ends",
             )
