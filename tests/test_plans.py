@@ -225,3 +225,10 @@ def test_a_server_with_a_pipeline_serves_more_and_each_token_no_faster() -> None
     single = {**asked, "concurrency": 1}
     alone, staged = (llmroof.estimate(**single, pp=pp) for pp in (1, 2))
     assert staged.serving.tpot >= alone.serving.tpot
+
+
+def test_a_refused_split_of_experts_is_told_at_once_on_any_number_of_devices() -> None:
+    """Only what divides the 256 experts is looked at, not every number up to 2^30."""
+    model = load_model("deepseek-v3")
+    said = fault(model, Plan(tp=1, dp=2**30, ep=2**30))
+    assert said.endswith("possible: 1, 2, 4, 8, 16, 32, 64, 128, 256")

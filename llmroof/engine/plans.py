@@ -74,7 +74,7 @@ def _uneven_experts(model: Model, plan: Plan) -> str:
         )
     for count in experts:
         if count % plan.ep:
-            ways = range(1, plan.tp * plan.dp + 1)
+            ways = range(1, min(plan.tp * plan.dp, count) + 1)  # none above divides the experts
             even = [str(n) for n in ways if (plan.tp * plan.dp) % n == 0 and count % n == 0]
             return (
                 f"ep={plan.ep} does not divide the {count} experts of {model.name}; "
