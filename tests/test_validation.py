@@ -417,3 +417,19 @@ def test_misnamed_columns_and_slips_of_units_are_named(rows: Path) -> None:
     page = run(cli, ["validate", str(rows)]).stdout
     assert "tpot_s: in which unit? Times are seconds" in page
     assert "1 row (d): unknown model" in page
+
+
+def test_how_requests_in_flight_start_is_told(tmp_path: Path) -> None:
+    """Validate takes a benchmark's burst, estimate a steady state: both say so."""
+    head = "model,hardware,num_gpus,tp,precision,engine,input_len,output_len,ttft_s,tpot_s"
+    row = "llama-3.1-8b,h100-sxm,1,1,bf16,vllm,1024,256,0.1,0.01"
+    for more, value, told in (("concurrency", "8", True), ("batch", "8", False),
+                              ("concurrency,load", "8,closed", False)):  # fmt: skip
+        path = tmp_path / "rows.csv"
+        path.write_text(f"id,{head},{more}\none,{row},{value}\n", "utf-8")
+        done = CliRunner().invoke(cli, ["validate", str(path)])
+        assert done.exit_code == 0, done.output
+        assert ("start all at once" in done.output) == told
+    plain = llmroof.estimate(**LOADED, concurrency=32)
+    found = llmroof.calibrate(plain, ttft=1.1 * plain.serving.ttft)
+    assert "asks for --load burst" in found.notes[-1]

@@ -64,6 +64,8 @@ def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None 
     changed = _changes(before, found.deployment.rules)
     if ttft is None:
         changed += _follows(plain, found)
+    elif found.load is not None and found.load.kind == "closed":
+        changed += "; the TTFT of a benchmark that starts all at once asks for --load burst"
     return replace(found, serving=serving, notes=(*found.notes, f"calibrated: {changed}"))
 
 

@@ -64,7 +64,22 @@ def validation_page(frame: pd.DataFrame, by: Sequence[str]) -> Page:
     items.append(_table(summary(frame), ()))
     if by:
         items += [Line(""), heading(f"By {', '.join(by)}"), _table(summary(frame, by), by)]
-    return page([*items, *_faults(frame), *_worst(frame)])
+    return page([*items, *_faults(frame), *_worst(frame), *_assumed(frame)])
+
+
+def _assumed(frame: pd.DataFrame) -> list[Item]:
+    """How requests in flight are taken to start, where rows do not say."""
+    if "concurrency" not in frame or not frame["concurrency"].notna().any():
+        return []
+    if "load" in frame and (frame["load"].fillna("") != "").all():
+        return []
+    return [
+        Line(
+            "- requests in flight are taken to start all at once, as benchmarks do "
+            "(--load burst of estimate); a column `load` says closed where they do not",
+            hang=2,
+        )
+    ]
 
 
 def _table(found: pd.DataFrame, by: Sequence[str]) -> Item:
