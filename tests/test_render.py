@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import llmroof
 from llmroof.cli.main import cli
+from llmroof.render.basis import basis
 from llmroof.render.flags import command, words
 from llmroof.render.page import Line, Page, grid, in_encoding, page, to_text
 from llmroof.render.record import plain
@@ -285,3 +286,14 @@ def test_a_lever_of_more_gpus_can_be_asked(options: list[str]) -> None:
     assert found is not None
     again = [*asked, "--num-gpus", found[1], "--tp", found[2]]
     assert CliRunner().invoke(cli, again).exit_code == 0
+
+
+def test_sums_over_many_cards_on_pcie_say_what_they_rest_on() -> None:
+    """Published rows of another host contradict the timed one, so the answer names it."""
+    asked = {"model": "llama-3.1-70b", "batch": 8}
+    for gpu, tp, limit, told in (("l40s", 4, False, True), ("l40s", 4, True, False),
+                                 ("h100", 4, False, False), ("l40s", 2, False, False)):  # fmt: skip
+        precision = "w4a16" if gpu == "l40s" else "bf16"
+        answer = llmroof.estimate(**asked, gpu=gpu, tp=tp, limit=limit, precision=precision)
+        said = [line["text"] for line in basis(answer) if "cards on PCIe" in line["text"]]
+        assert bool(said) == told

@@ -10,6 +10,7 @@ import numpy as np
 from llmroof import units
 from llmroof.calibration.ranges import load_ranges
 from llmroof.engine.estimate import Estimate
+from llmroof.engine.network import levels
 from llmroof.engine.service import kind_of
 from llmroof.engine.transfer import GIVEN
 from llmroof.specs.hardware import Source
@@ -79,7 +80,7 @@ def _decisions(estimate: Estimate, asked: Mapping[str, Any]) -> list[tuple[str, 
         notes.append(f"{name} stands for {hardware.id} ({hardware.name})")
     if not estimate.deployment.run.kv_cache:
         notes.append("no KV cache: every step recomputes its whole context")
-    notes += [*_speculation(estimate), *_prefix(estimate), *_apart(estimate)]
+    notes += [*_speculation(estimate), *_prefix(estimate), *_apart(estimate), *_crowd(estimate)]
     return [(note, None) for note in notes]
 
 
@@ -114,6 +115,24 @@ def _prefix(estimate: Estimate) -> list[str]:
         return []
     share = f"{hit:.0%}" if _one(hit) else "a share that differs by point"
     return [f"prefix cache: {share} of each prompt is found there, as given, not computed"]
+
+
+def _crowd(estimate: Estimate) -> list[str]:
+    """What expected sums over many cards of one host rest on, where PCIe joins them."""
+    deployment = estimate.deployment
+    many = deployment.run.plan.tp
+    if (
+        many <= 2
+        or deployment.calibration is None
+        or levels(deployment.hardware, many)[0].link != "pcie"
+    ):
+        return []
+    if deployment.hardware.measured is not None:
+        return []
+    return [
+        f"sums over {many} cards on PCIe as timed on a host whose cards share one way: one whose "
+        "cards reach each other directly was up to 16 times as quick over eight"
+    ]
 
 
 def _apart(estimate: Estimate) -> list[str]:
