@@ -21,6 +21,8 @@ import llmroof
 from llmroof.cli.main import cli
 from llmroof.errors import InputError, LlmroofError, Unsupported
 from llmroof.render.commands import commands
+from llmroof.render.page import to_text
+from llmroof.render.recommend import recommend_page
 from llmroof.search.advise import advise
 from llmroof.search.goal import Answer, Goal, make_goal
 from llmroof.search.judge import bounds, judge
@@ -460,3 +462,27 @@ def test_an_engine_is_asked_on_devices_that_it_runs_on() -> None:
     titles = " ".join(pull.title for pull in pulls)
     assert "NVIDIA" in titles
     assert "AMD" not in titles
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ("llama-3.1-70b", {"gpu": ["mi355x"], "slo_tpot": 0.03, "concurrency": 200}),
+        ("llama-3.1-70b", {"gpu": ["h100", "l40s"], "slo_tpot": 0.03, "request_rate": 20}),
+        ("qwen3-32b", {"gpu": ["b200"], "slo_ttft": 0.8, "request_rate": 15, "engine": "vllm"}),
+        ("deepseek-v3", {"gpu": ["h200"], "concurrency": 64, "engine": "sglang"}),
+        ("gpt-oss-120b", {"gpu": ["b200", "mi300x"], "request_rate": 3, "prefix_hit_rate": 0.3}),
+        ("mixtral-8x7b", {"precision": "int8", "gpu": "a100", "slo_tpot": 0.05}),
+    ],
+)
+def test_the_winner_can_be_checked_by_the_command_shown(model: str, more: dict[str, Any]) -> None:
+    """The line that is printed asks the same question: every figure comes out again."""
+    answer = recommend(model=model, **more)
+    text = to_text(recommend_page(answer), 4000)
+    line = text[text.index("llmroof estimate ") :].splitlines()[0]
+    again = run(*line.split()[1:], "--format", "json")
+    assert again.exit_code == 0, again.output
+    found, best = json.loads(again.stdout), answer.options[0].estimate
+    assert found["serving"]["ttft_s"] == pytest.approx(float(best.serving.ttft), rel=1e-9)
+    assert found["serving"]["tpot_s"] == pytest.approx(float(best.serving.tpot), rel=1e-9)
+    assert found["inputs"]["num_gpus"] == best.deployment.num_gpus

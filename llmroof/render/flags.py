@@ -75,8 +75,32 @@ def _named(estimate: Estimate) -> dict[str, Any]:
     return named | {"disaggregated": True} | counts
 
 
+def same_question(estimate: Estimate) -> dict[str, Any]:
+    """The keywords that ask for a replica under its load again, formats and plan by name."""
+    deployment, load = estimate.deployment, estimate.load
+    precision, plan = deployment.run.precision, deployment.run.plan
+    recipe = precision.name.split()[0] if precision.name else None
+    asked: dict[str, Any] = {
+        "model": deployment.model.id,
+        "gpu": deployment.hardware.id,
+        "precision": recipe,
+        "activations": precision.activations.id,
+        "kv_cache_dtype": precision.kv_cache.id,
+        "engine": None if deployment.engine == "generic" else deployment.engine,
+    }
+    asked |= {name: getattr(plan, name) for name in ("tp", "pp", "dp", "ep") if name == "tp" or
+              getattr(plan, name) > 1}  # fmt: skip
+    asked |= {name: getattr(estimate.workload, name) for name in ("input_len", "output_len")}
+    if load is None:
+        return asked | {"batch": estimate.workload.batch}
+    asked["prefix_hit_rate"] = load.prefix_hit_rate or None
+    if load.kind == "poisson":
+        return asked | {"request_rate": estimate.serving.arrivals_per_s}
+    return asked | {"concurrency": load.concurrency}
+
+
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     name = getattr(value, "id", None)
-    return str(name) if name is not None else f"{value:g}"
+    return str(name) if name is not None else f"{float(value):.12g}"

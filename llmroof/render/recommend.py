@@ -8,6 +8,7 @@ from typing import Any, Final
 from llmroof import units
 from llmroof.engine.estimate import Estimate
 from llmroof.render.commands import checkpoint, commands, folded
+from llmroof.render.flags import flags, same_question
 from llmroof.render.page import Item, Line, Page, grid, heading, page
 from llmroof.render.record import Tree, head, plain_tree, tree
 from llmroof.render.sweep import devices_words
@@ -134,6 +135,8 @@ def recommend_page(answer: Answer) -> Page:
     for engine in engines:
         items += [Line(line, "verbatim") for line in folded(texts[engine])]
     items += [Line(f"  ({text})", hang=3) for text in _remarks(best.estimate, engines)]
+    items += [Line(""), heading("To check it")]
+    items += [Line(f"  llmroof estimate {flags(same_question(best.estimate))}", hang=6)]
     return page([*items, *_notes(answer)])
 
 
