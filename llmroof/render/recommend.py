@@ -136,7 +136,7 @@ def recommend_page(answer: Answer) -> Page:
         items += [Line(line, "verbatim") for line in folded(texts[engine])]
     items += [Line(f"  ({text})", hang=3) for text in _remarks(best.estimate, engines)]
     items += [Line(""), heading("To check it")]
-    items += [Line(f"  llmroof estimate {flags(same_question(best.estimate))}", hang=6)]
+    items += [Line(f"  llmroof estimate {flags(same_question(best.estimate))}", hang=4)]
     return page([*items, *_notes(answer)])
 
 
