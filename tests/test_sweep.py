@@ -530,3 +530,13 @@ def test_a_list_given_in_parts_is_one_list() -> None:
     rows = CliRunner().invoke(cli, [*asked, *parts]).stdout
     assert rows.count("\n") == 1 + 3 * 3
     assert rows == CliRunner().invoke(cli, [*asked, *whole]).stdout
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_a_part_without_answers_is_no_interrupt(form: str) -> None:
+    """Two combinations, both refused; the part begins at the second: skipped, none is left."""
+    part = ["--tp", "3,5", "--start", "1", "--format", form]
+    result = CliRunner().invoke(cli, ["sweep", "--gpu", "h100", *part])
+    assert result.exit_code == 1, result.stderr
+    assert "interrupted" not in result.stderr
+    assert "tp=5 does not divide" in result.stdout + result.stderr

@@ -155,12 +155,12 @@ def run_sweep(
         tell(tally)
         if stop():
             break
-    if pool is not None:
-        rows = pool.rows()
+    rows = None if pool is None else pool.rows()
+    if rows is not None:
         tally.kept = len(rows)
-        tell(tally)
-        if len(rows):
-            yield rows
+    tell(tally)
+    if rows is not None and len(rows):
+        yield rows
 
 
 @dataclass(frozen=True, slots=True)
