@@ -61,11 +61,10 @@ def test_a_collective_sends_all_but_its_own_part_once_at_the_least() -> None:
     """At the limit, in one domain: a sum takes twice its floor, a gathering just that."""
     one = deployment({"model": "llama-3.1-70b", "gpu": "h100", "tp": 4, "limit": True})
     run, rate = one.run, one.hardware.links["scale_up"].bandwidth
-    (scores,) = (
-        o for o in one.model.operators((Step(8.0, 1.0, 9.0),), run) if o.kind == "all_gather"
-    )
+    kernels = one.model.operators((Step(8.0, 1.0, 9.0),), run)
+    (scores,) = (o for o in kernels if o.kind == "all_gather")
     assert least_time([scores], [one])[0] == pytest.approx(scores.shape["message"] * 0.75 / rate)
-    sums = [o for o in one.model.operators((Step(8.0, 1.0, 9.0),), run) if o.kind == "all_reduce"]
+    sums = [o for o in kernels if o.kind == "all_reduce"]
     sent = sum(o.count * o.shape["message"] for o in sums)
     assert least_time(sums, [one])[0] == pytest.approx(sent * 0.75 / rate)
 
