@@ -11,8 +11,15 @@ import pytest
 import llmroof
 from llmroof import load_hardware
 from llmroof.calibration.load import load_engine
-from llmroof.engine.serving import Load, StepCosts, pass_of, queue_share, steady_state
-from llmroof.operators import Step
+from llmroof.engine.serving import (
+    Load,
+    StepCosts,
+    between_steps,
+    pass_of,
+    queue_share,
+    steady_state,
+)
+from llmroof.operators import Plan, Step
 
 #: 32 tokens out per request: 128 at once bring 127 / 32 = 4 prompts a step
 SHORT: dict[str, Any] = {
@@ -146,3 +153,16 @@ def test_ranks_that_wait_for_each_other_cost_decode_steps() -> None:
         steady = steady_state(costs, Load(100.0, 10.0, concurrency), rules, 64.0, ranks)
         assert steady.lag == pytest.approx(steps * 10e-3)
         assert steady.ttft == pytest.approx(20e-3 + steps * 10e-3)
+
+
+def test_the_host_works_between_two_steps_for_each_sequence_and_for_the_other_devices() -> None:
+    """5 ms a step, 2 ms more where a model is shared out, 10 us a sequence; none at the limit."""
+    one = llmroof.estimate(gpu="h100", model="llama-3.1-8b").deployment
+    hosted = replace(one.rules, host_step=5e-3, host_ranks=2e-3, host_sequence=1e-5)
+    alone = replace(one, rules=hosted)
+    assert between_steps(alone, 300.0) == pytest.approx(5e-3 + 300 * 1e-5)
+    for plan in (Plan(tp=2), Plan(pp=2)):
+        shared = replace(alone, run=replace(one.run, plan=plan))
+        assert between_steps(shared, 300.0) == pytest.approx(5e-3 + 2e-3 + 300 * 1e-5)
+    assert between_steps(replace(alone, calibration=None), 300.0) == 0.0
+    assert between_steps(replace(one, rules=replace(one.rules, host_step=0.0)), 300.0) == 0.0
