@@ -420,7 +420,7 @@ def test_every_dense_model_runs_its_weights_once_per_step() -> None:
         )
         held = model.weights_bytes(how.precision) - 2 * sum(model.extras.values())
         lookup = sum(t.elements for t in model.embedding.tensors() if t.role != "norm")
-        shared = model.head.linear.parameters if model.head.tied else 0
+        shared = model.head.linear.matrix if model.head.tied else 0
         assert read == pytest.approx(held - 2 * lookup + 2 * shared, rel=1e-4), name
 
 
@@ -430,7 +430,7 @@ def test_decode_flop_are_twice_the_active_weights_and_the_attention() -> None:
         ops = model.operators((Step(1.0, 1.0, 10.0),), run())
         gemm = sum(op.flop * op.count for op in ops if op.kind == "gemm")
         lookup = sum(t.elements for t in model.embedding.tensors() if t.role != "norm")
-        shared = model.head.linear.parameters if model.head.tied else 0
+        shared = model.head.linear.matrix if model.head.tied else 0
         used = model.active_parameters - lookup + shared
         assert gemm == pytest.approx(2 * used, rel=2e-3), name  # norms and biases multiply nothing
 
