@@ -125,6 +125,8 @@ def test_unknown_lengths_are_refused(text: str) -> None:
         (f"{HEAD}\na,b,c,,,,1,1,1,,inf,\n", ":2: ttft_s: 'inf' is not a number"),
         (f"{HEAD}\na,b,c,,,,1,1,1,,,0\n", ":2: tpot_s: what was measured is above zero"),
         (f"{HEAD}\na,b,c,,,,1,1,1,,-1,\n", ":2: ttft_s: what was measured is above zero"),
+        (f"{HEAD}\na,b,c,,,,1,1,1,,,1e-320\n", ":2: tpot_s: '1e-320' is beyond what is measured"),
+        (f"{HEAD}\na,b,c,,,,1,1,1,,1e300,\n", ":2: ttft_s: '1e300' is beyond what is measured"),
     ],
 )
 def test_faults_of_a_file_are_named(tmp_path: Path, content: str, said: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from llmroof.errors import InputError
+from llmroof.ranges import MAX_VALUE, MIN_VALUE
 from llmroof.specs.catalog import is_path
 
 if TYPE_CHECKING:
@@ -170,6 +171,10 @@ def _numbers(column: pd.Series[str], path: Path, name: str) -> pd.Series[float]:
     if name in JUDGED and none.any():  # an error relative to nothing has no size
         line = none.tolist().index(True) + 2
         raise InputError(f"{path}:{line}: {name}: what was measured is above zero")
+    odd = stated & ~numbers.between(MIN_VALUE, MAX_VALUE)
+    if name in JUDGED and odd.any():
+        line, value = odd.tolist().index(True) + 2, column[odd].iloc[0][:40]
+        raise InputError(f"{path}:{line}: {name}: '{value}' is beyond what is measured")
     return numbers.astype(float)
 
 
