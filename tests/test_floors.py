@@ -95,3 +95,17 @@ def test_measured_sums_stay_above_the_floor() -> None:
     own = replace(known, measured=Measured("2026-11-22", "made up", 0.01, all_reduce=sums))
     for time, floor, _ in passes(deployment({"model": "llama-3.1-8b", "gpu": own, "tp": 8})):
         assert np.all(time >= floor * (1 - 1e-12))
+
+
+def test_an_expected_collective_is_bounded_by_its_start_and_its_bytes() -> None:
+    """Over four devices: the start, two doublings, and the bytes at the best share of a link."""
+    one = deployment({"model": "llama-3.1-70b", "gpu": "h100", "tp": 4})
+    rate = one.hardware.links["scale_up"].bandwidth
+    assert one.calibration is not None
+    kernels = one.model.operators((Step(8.0, 1.0, 9.0),), one.run)
+    for kind, name, crossings in (("all_gather", "others", 1), ("all_reduce", "all_reduce", 2)):
+        fit = one.calibration.network[name]
+        for kernel in (kernel for kernel in kernels if kernel.kind == kind):
+            sent = kernel.shape["message"] * 0.75 / rate
+            each = crossings * sent / max(fit.share.values()) + fit.start + 2 * fit.per_doubling
+            assert least_time([kernel], [one])[0] == pytest.approx(kernel.count * each)
