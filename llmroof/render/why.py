@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from llmroof import units
+from llmroof.bearing import most_at_once
 from llmroof.engine.estimate import Estimate
 from llmroof.engine.phases import PhaseEstimate
 from llmroof.operators import Number
@@ -100,9 +101,7 @@ def ridge_sentence(estimate: Estimate) -> str:
 
 def _limit(estimate: Estimate) -> str:
     """What else than memory keeps the batch from growing under a load; "" for nothing."""
-    deployment = estimate.deployment
-    workers = 1 if deployment.workers is None else deployment.workers.decode
-    most = deployment.rules.max_num_seqs * deployment.run.plan.dp * workers
+    most = most_at_once(estimate.deployment)
     if estimate.load is None or estimate.memory.max_batch < most:
         return ""
     return f"the engine runs at most {most:,.0f} sequences at once (--max-num-seqs)."
