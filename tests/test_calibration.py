@@ -12,8 +12,10 @@ import pytest
 import llmroof
 from llmroof.calibration.device import carried_over, of_device
 from llmroof.calibration.load import Carried, load_calibration, load_engine
+from llmroof.engine.expected import paced
 from llmroof.engine.floors import least_time
 from llmroof.engine.kernels import gemm
+from llmroof.engine.roofline import Times
 from llmroof.engine.silicon_times import silicon
 from llmroof.operators import Step
 from llmroof.specs.hardware import load_hardware
@@ -186,3 +188,11 @@ def test_more_rows_never_take_less_time() -> None:
     for gpu in ("a10g", "rtx-4090", "h100", "t4"):
         times = [product(gpu, float(m), 0.5) for m in np.arange(1, 65)]
         assert all(one <= two * (1 + 1e-12) for one, two in pairwise(times))
+
+
+def test_every_part_of_a_time_follows_the_pace_of_one_measured_point() -> None:
+    """Half as quick: each part twice as long; twice as quick: never below the limit."""
+    times = [Times(1.0, 3.0, 0.5, 0.25, 3.25)]
+    floors = [Times(0.5, 2.0, 0.25, 0.0, 2.0)]
+    assert paced(times, floors, 2.0) == [Times(2.0, 6.0, 1.0, 0.5, 6.5)]
+    assert paced(times, floors, 0.5) == [Times(0.5, 1.5, 0.25, 0.125, 2.0)]
