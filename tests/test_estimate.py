@@ -405,3 +405,13 @@ def test_requests_per_second_have_one_definition(engine: str, load: dict[str, An
     if "concurrency" in load:
         step = found.steady.tpot * found.load.output_len + found.steady.prefill
         assert found.steady.pace == pytest.approx(found.steady.running / step, rel=1e-12)
+
+
+def test_an_estimate_shows_itself_in_one_line() -> None:
+    one = llmroof.estimate(gpu="a100", batch=32)
+    assert repr(one) == (
+        "<Estimate: llama-3.1-8b in bf16 on 1 x a100-sxm-80gb, TTFT 2.05 s, TPOT 14.1 ms, "
+        "1,451 output tokens/s>"
+    )
+    many = llmroof.estimate(gpu="a100", batch=[1, 2, 4])
+    assert repr(many) == "<Estimate: llama-3.1-8b in bf16 on 1 x a100-sxm-80gb, 3 points>"

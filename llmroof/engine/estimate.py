@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from llmroof import units
 from llmroof.engine.capacity import MemoryEstimate, memory
 from llmroof.engine.cost import CostEstimate, price
 from llmroof.engine.deployment import Deployment, Speculation, Workload
@@ -45,7 +48,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Estimate:
     """The whole answer to one question, or to an array of them."""
 
@@ -66,6 +69,17 @@ class Estimate:
     def fits(self) -> Number:
         """True where weights, cache and activations fit the device."""
         return self.memory.fits
+
+    def __repr__(self) -> str:
+        """One line: what was asked where, and the answer; a range tells its size."""
+        one, serving = self.deployment, self.serving
+        where = f"{one.model.id} in {one.run.precision.name} on {one.num_gpus} x {one.hardware.id}"
+        points = np.size(serving.ttft + serving.tpot)
+        if points > 1:
+            return f"<Estimate: {where}, {points:,} points>"
+        ttft, tpot = (units.show(float(time), "s") for time in (serving.ttft, serving.tpot))
+        rate = f"{float(serving.output_tokens_per_s):,.0f} output tokens/s"
+        return f"<Estimate: {where}, TTFT {ttft}, TPOT {tpot}, {rate}>"
 
     def to_frame(self) -> Any:
         """The answer as a pandas DataFrame, one row per question, columns as in the JSON."""
