@@ -48,6 +48,8 @@ QUESTIONS = [
      "--acceptance-rate", "1", "--draft-model", "llama-3.2-1b", "--prefix-hit-rate", "0.5"],
     ["--gpu", "h100", "-tp", "1", "--disaggregated", "-c", "64"],
     ["--gpu", "h100", "-tp", "1", "--disaggregated", "--request-rate", "5"],
+    ["--gpu", "h100", "-tp", "1", "-dp", "2", "--disaggregated", "-c", "64", "--engine", "trtllm"],
+    ["--gpu", "h100", "-tp", "1", "-dp", "2", "--request-rate", "0.01", "--engine", "trtllm"],
 ]  # fmt: skip
 
 

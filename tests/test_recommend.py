@@ -473,6 +473,18 @@ def test_an_engine_is_asked_on_devices_that_it_runs_on() -> None:
         ("deepseek-v3", {"gpu": ["h200"], "concurrency": 64, "engine": "sglang"}),
         ("gpt-oss-120b", {"gpu": ["b200", "mi300x"], "request_rate": 3, "prefix_hit_rate": 0.3}),
         ("mixtral-8x7b", {"precision": "int8", "gpu": "a100", "slo_tpot": 0.05}),
+        ("llama-3.1-8b", {"gpu": "h100", "max_gpus": 1, "limit": True, "price": 1.0}),
+        (
+            "llama-3.1-8b",
+            {
+                "gpu": "h100",
+                "max_gpus": 1,
+                "max_num_batched_tokens": 512,
+                "max_num_seqs": 40,
+                "gpu_memory_utilization": 0.7,
+                "power": 300.0,
+            },
+        ),
     ],
 )
 def test_the_winner_can_be_checked_by_the_command_shown(model: str, more: dict[str, Any]) -> None:
@@ -486,3 +498,4 @@ def test_the_winner_can_be_checked_by_the_command_shown(model: str, more: dict[s
     assert found["serving"]["ttft_s"] == pytest.approx(float(best.serving.ttft), rel=1e-9)
     assert found["serving"]["tpot_s"] == pytest.approx(float(best.serving.tpot), rel=1e-9)
     assert found["inputs"]["num_gpus"] == best.deployment.num_gpus
+    assert found["cost"]["usd_per_hour"] == pytest.approx(best.cost.usd_per_hour)

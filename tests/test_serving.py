@@ -166,3 +166,12 @@ def test_the_host_works_between_two_steps_for_each_sequence_and_for_the_other_de
         assert between_steps(shared, 300.0) == pytest.approx(5e-3 + 2e-3 + 300 * 1e-5)
     assert between_steps(replace(alone, calibration=None), 300.0) == 0.0
     assert between_steps(replace(one, rules=replace(one.rules, host_step=0.0)), 300.0) == 0.0
+
+
+@pytest.mark.parametrize("engine", ["generic", "trtllm"])
+def test_ranks_that_are_nearly_idle_answer_like_one(engine: str) -> None:
+    asked = {**SHORT, "output_len": 64, "concurrency": None, "engine": engine, "num_gpus": None}
+    one, two = (
+        llmroof.estimate(**asked, tp=1, dp=ranks, request_rate=1e-4 * ranks) for ranks in (1, 2)
+    )
+    assert two.serving.tpot == pytest.approx(one.serving.tpot, rel=1e-6)

@@ -172,7 +172,7 @@ def serve_rate(deployment: Deployment, load: Load, rate: Number) -> tuple[Steady
     if np.ndim(rate) == 0 and np.ndim(top) == 0 and rate > top:
         raise Overloaded(float(rate), float(top))
     running = crossing(finished, grid, np.minimum(rate, top)) * plan.dp
-    at = replace(load, concurrency=np.maximum(running, plan.dp if plan.dp > 1 else 0.0))
+    at = replace(load, concurrency=running)
     steady, costs = operate(deployment, at, slots[()])
     busy = np.minimum(rate / plan.dp * steady.prefill, 1.0 - 1.0 / CURVE_POINTS)
     wait = busy * steady.prefill / (2 * (1 - busy))

@@ -346,7 +346,7 @@ def prompts_met(load: Load, rules: EngineRules, running: Number) -> Number:
 
 def other_ranks(load: Load, dp: Number) -> Number:
     """Data-parallel ranks whose prompts a request meets: it meets none alone."""
-    return np.where(np.asarray(dp) > 1, np.minimum(dp, load.concurrency - 1.0), 0.0)[()]
+    return np.where(np.asarray(dp) > 1, np.clip(load.concurrency - 1.0, 0.0, dp), 0.0)[()]
 
 
 def held_back(load: Load, rules: EngineRules, dp: Number) -> Number:

@@ -88,8 +88,7 @@ def at_load(estimate: Estimate) -> Load:
     load, steady = _loaded(estimate)
     if load.kind != "poisson":
         return load
-    dp = estimate.deployment.run.plan.dp
-    return replace(load, concurrency=np.maximum(steady.running, dp if dp > 1 else 0.0))
+    return replace(load, concurrency=steady.running)
 
 
 def _on_a_rank(estimate: Estimate) -> float:
@@ -193,7 +192,9 @@ def _lag(estimate: Estimate) -> list[Any]:
         }
         formula = "start + steps * step"
         held = float(held_back(at_load(estimate), rules, estimate.deployment.run.plan.dp))
-        if held:
+        if estimate.split is not None:  # what takes decode steps is at the other workers
+            inputs, formula = {"start": inputs["start"]}, "start"
+        elif held:
             inputs |= {"held_back": number(held, "", rules.source)}
             formula = "start + (steps + held_back) * step"
         items.append(Step("the engine's lag", formula, inputs, number(steady.lag, "s")))

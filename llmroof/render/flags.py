@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
+from llmroof.calibration.load import load_engine
 from llmroof.engine.estimate import Estimate
 from llmroof.search.again import Change
 
@@ -20,6 +21,12 @@ _SWITCHES: Final = {
 #: what a number needs to be read back
 _UNITS: Final = {"transfer_bandwidth": " B/s"}
 _WORKLOAD: Final = ("batch", "input_len", "output_len")
+#: options that change the rules of an engine -> their names there
+_BOUNDS: Final = {
+    "max_num_batched_tokens": "chunk_tokens",
+    "max_num_seqs": "max_num_seqs",
+    "gpu_memory_utilization": "utilization",
+}
 _PLAN: Final = ("num_gpus", "tp", "pp", "dp", "ep")
 
 
@@ -91,12 +98,30 @@ def same_question(estimate: Estimate) -> dict[str, Any]:
     asked |= {name: getattr(plan, name) for name in ("tp", "pp", "dp", "ep") if name == "tp" or
               getattr(plan, name) > 1}  # fmt: skip
     asked |= {name: getattr(estimate.workload, name) for name in ("input_len", "output_len")}
+    asked |= _unusual(estimate)
     if load is None:
         return asked | {"batch": estimate.workload.batch}
     asked["prefix_hit_rate"] = load.prefix_hit_rate or None
     if load.kind == "poisson":
         return asked | {"request_rate": estimate.serving.arrivals_per_s}
     return asked | {"concurrency": load.concurrency}
+
+
+def _unusual(estimate: Estimate) -> dict[str, Any]:
+    """Price, power, bounds of the engine and the limit, where they are not as they come."""
+    deployment, hardware = estimate.deployment, estimate.deployment.hardware
+    usual, rules = load_engine(deployment.engine), deployment.rules
+    listed = None if hardware.price is None else hardware.price.usd_per_hour
+    price = deployment.usd_per_gpu_hour
+    asked: dict[str, Any] = {
+        "limit": deployment.calibration is None,
+        "price": None if price == listed else price,
+        "power": deployment.watts,
+    }
+    for name, field in _BOUNDS.items():
+        value = getattr(rules, field)
+        asked[name] = None if value == getattr(usual, field) else value
+    return asked
 
 
 def _text(value: Any) -> str:
