@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -275,6 +276,46 @@ def test_what_no_host_explains_is_put_on_the_kernels(tpot: float, ttft: float | 
     assert (calibrated.ttft, calibrated.tpot) == (limit.ttft, limit.tpot)
 
 
+@pytest.mark.parametrize("part", [0.15, 0.3, 0.6, 0.9, 1.3])
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"gpu": "h100", "engine": "generic", "request_rate": 5, "input_len": 1000},
+        {"gpu": "h100", "engine": "vllm", "request_rate": 12},
+        {"gpu": "h100", "engine": "vllm-2024", "batch": 64},
+        {"gpu": "h200", "model": "qwen3-30b-a3b", "engine": "trtllm", "dp": 2, "concurrency": 32},
+    ],
+    ids=str,
+)
+def test_what_lies_between_the_limit_and_the_prediction_is_met(
+    question: dict[str, Any], part: float
+) -> None:
+    plain = llmroof.estimate(**question)
+    least = at_limit(plain).serving.tpot
+    wanted = least + part * (plain.serving.tpot - least)
+    assert llmroof.calibrate(plain, tpot=wanted).serving.tpot == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("question", "factor"),
+    [
+        ({"gpu": "h100", "engine": "vllm", "concurrency": 1000}, 1.2),
+        ({"gpu": "h100", "engine": "vllm", "disaggregated": True, "concurrency": 32,
+          "num_gpus": 2}, 0.9),
+        ({"gpu": "h200", "model": "qwen3-30b-a3b", "engine": "trtllm", "dp": 2,
+          "concurrency": 32}, 0.6),
+        ({"gpu": "h100", "batch": 8}, 5.0),
+    ],
+)  # fmt: skip
+def test_a_first_token_is_met_wherever_it_waits(question: dict[str, Any], factor: float) -> None:
+    plain = llmroof.estimate(**question)
+    wanted = factor * plain.serving.ttft
+    found = llmroof.calibrate(plain, ttft=wanted)
+    assert found.serving.ttft == pytest.approx(wanted, rel=1e-6)
+    before, after = plain.deployment.rules, found.deployment.rules
+    assert after.eager_scale <= 20 * before.eager_scale
+
+
 def test_a_static_first_token_below_its_launches_speeds_prompts_up() -> None:
     plain = llmroof.estimate(gpu="h100", batch=8)
     found = llmroof.calibrate(plain, ttft=0.8 * plain.serving.ttft)
@@ -301,8 +342,8 @@ def test_calibration_to_itself_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"tpot": 1e-5}, "which physics allows here at best"),
-        ({"ttft": 1e-5}, "which physics allows here at best"),
+        ({"tpot": 1e-5}, "which is the least here"),
+        ({"ttft": 1e-5}, "which is the least here"),
         ({"ttft": -1.0}, "above zero"),
         ({"tpot": 12.0}, "plain numbers are seconds, is 12.0 ms meant"),
         ({"ttft": 210.0}, "is 210 ms meant"),

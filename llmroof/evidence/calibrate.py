@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from llmroof.calibration.load import EngineRules
 from llmroof.engine.deployment import Deployment
 from llmroof.engine.estimate import Estimate, estimate
 from llmroof.engine.loaded import estimate_load
-from llmroof.errors import InputError
+from llmroof.errors import InputError, Overloaded
 
 _NOTHING: Final = 1e-6
-_ROUNDS: Final = 8
 _CLOSE: Final = 1e-9
+#: A factor is doubled up to here, then halved into its place; what is further off was not met
+_TOP: Final = 2.0**20
+_HALVINGS: Final = 60
+_MISSED: Final = 1e-6
 #: The quickest host spends a third of the usual on a launch: the range of the engines' multipliers
 _QUICKEST: Final = 1 / 3
 #: TTFT and TPOT are met in turn where prompts share steps with tokens
@@ -63,8 +66,10 @@ def calibrate(found: Estimate, *, ttft: float | None = None, tpot: float | None 
     _host(before, found.deployment.rules)
     changed = _changes(before, found.deployment.rules)
     if ttft is None:
-        changed += _follows(plain, found)
-    elif found.load is not None and found.load.kind == "closed":
+        changed += _follows(plain, found, "ttft", "the same host launches prompts")
+    elif tpot is None:
+        changed += _follows(plain, found, "tpot", "prompts run between tokens")
+    if ttft is not None and found.load is not None and found.load.kind == "closed":
         changed += "; the TTFT of a benchmark that starts all at once asks for --load burst"
     return replace(found, serving=serving, notes=(*found.notes, f"calibrated: {changed}"))
 
@@ -82,8 +87,8 @@ def _plausible(predicted: float, wanted: float, name: str) -> None:
 
 
 def _host(before: EngineRules, after: EngineRules) -> None:
-    """Refuse launches of a decode step that no host has."""
-    factor = after.launch_scale / before.launch_scale
+    """Refuse launches that no host has, of a decode step or of a prompt."""
+    factor = max(after.launch_scale / before.launch_scale, after.eager_scale / before.eager_scale)
     if factor > _FURTHEST:
         raise InputError(
             f"what was measured needs launches {factor:,.0f} times as dear, more than a host "
@@ -92,15 +97,21 @@ def _host(before: EngineRules, after: EngineRules) -> None:
         )
 
 
-def _follows(plain: Estimate, found: Estimate) -> str:
-    """What TPOT alone did to TTFT: prompts are launched by the same host."""
-    old, new = (units.show(float(one.serving.ttft), "s") for one in (plain, found))
-    return f"; TTFT {old} -> {new}, as the same host launches prompts" if old != new else ""
+def _follows(plain: Estimate, found: Estimate, name: str, why: str) -> str:
+    """What meeting one figure did to the other one."""
+    old, new = (units.show(float(getattr(one.serving, name)), "s") for one in (plain, found))
+    return f"; {name.upper()} {old} -> {new}, as {why}" if old != new else ""
 
 
 def _launches(rules: EngineRules, factor: float) -> EngineRules:
+    """All that the host does: its launches, and its work between two steps."""
     return replace(
-        rules, launch_scale=rules.launch_scale * factor, eager_scale=rules.eager_scale * factor
+        rules,
+        launch_scale=rules.launch_scale * factor,
+        eager_scale=rules.eager_scale * factor,
+        host_step=rules.host_step * factor,
+        host_sequence=rules.host_sequence * factor,
+        host_ranks=rules.host_ranks * factor,
     )
 
 
@@ -109,7 +120,10 @@ def _prompts(rules: EngineRules, factor: float) -> EngineRules:
 
 
 def _kernels(rules: EngineRules, factor: float) -> EngineRules:
-    return _prompt_kernels(_step_kernels(rules, factor), factor)
+    """All kernels, and the host's work between steps with them."""
+    host = ("host_step", "host_sequence", "host_ranks")
+    changed = replace(rules, **{name: getattr(rules, name) * factor for name in host})
+    return _prompt_kernels(_step_kernels(changed, factor), factor)
 
 
 def _step_kernels(rules: EngineRules, factor: float) -> EngineRules:
@@ -141,48 +155,99 @@ def _met(
     """Meet a figure by the launches, and by the kernels where those of no host are so quick."""
     quick = _again(found, launches(found.deployment.rules, _QUICKEST))
     if wanted >= float(getattr(quick.serving, name)):
+        if name == "ttft":  # of a batch: long prompts hardly feel their launches
+            slow = _again(found, launches(found.deployment.rules, _FURTHEST))
+            if wanted > float(slow.serving.ttft):
+                return _meet(found, wanted, name, kernels)
         return _meet(found, wanted, name, launches)
     return _meet(quick, wanted, name, kernels)
 
 
 def _meet(found: Estimate, wanted: float, name: str, scaled: _Scaled) -> Estimate:
-    """Scale times until the figure is the measured one: a secant, exact where it is linear."""
+    """Scale times until the figure is the measured one: bracketed, then halved.
+
+    Times that leave the deployment behind its arrivals are too long.
+    """
     rules = found.deployment.rules
-    low = _again(found, scaled(rules, _NOTHING))
-    least = float(getattr(low.serving, name))
+
+    def value(factor: float) -> tuple[Estimate | None, float]:
+        try:
+            there = _again(found, scaled(rules, factor))
+        except Overloaded:
+            return None, np.inf
+        return there, float(getattr(there.serving, name))
+
+    _, least = value(_NOTHING)
     if wanted <= least:
         raise InputError(
             f"a measured {name.upper()} of {units.show(wanted, 's')} is below "
-            f"{units.show(least, 's')}, which physics allows here at best: "
+            f"{units.show(least, 's')}, which is the least here: "
             f"check model, precision, plan and load"
         )
-    left, right = (_NOTHING, least), (1.0, float(getattr(found.serving, name)))
-    for _ in range(_ROUNDS):
-        if abs(right[1] / wanted - 1) < _CLOSE or right[1] == left[1]:
+    low, high = _NOTHING, 1.0
+    there, now = value(high)
+    while now < wanted and high < _TOP:
+        low, high = high, 2.0 * high
+        there, now = value(high)
+    for _ in range(_HALVINGS):
+        if there is not None and abs(now / wanted - 1) < _CLOSE:
             break
-        slope = (right[1] - left[1]) / (right[0] - left[0])
-        factor = max(right[0] + (wanted - right[1]) / slope, _NOTHING)
-        found = _again(found, scaled(rules, factor))
-        left, right = right, (factor, float(getattr(found.serving, name)))
-    return found
+        middle = 0.5 * (low + high)
+        there, now = value(middle)
+        low, high = (low, middle) if now >= wanted else (middle, high)
+    if there is None or abs(now / wanted - 1) > _MISSED:
+        raise InputError(
+            f"no {'launch or kernel' if name == 'tpot' else 'wait'} gives a {name.upper()} of "
+            f"{units.show(wanted, 's')} here: check model, precision, plan and load"
+        )
+    return there
 
 
 def _wait(found: Estimate, wanted: float, tpot: float | None) -> Estimate:
     """Move the start, then the lag, then the prompts' kernels by what the measured TTFT is off."""
-    rules, steady = found.deployment.rules, found.steady
-    assert steady is not None
-    start = rules.start + wanted - float(found.serving.ttft)
-    if start >= 0:
-        return _again(found, replace(rules, start=start))
-    lag = rules.pipeline_lag + start / float(steady.step)
-    if lag >= 0:
-        return _again(found, replace(rules, start=0.0, pipeline_lag=lag))
-    found = _again(found, replace(rules, start=0.0, pipeline_lag=0.0))
+    moved = _moved(found, wanted, "start", units.parse("1 ms", "s"))
+    if moved is not None:
+        return moved
+    found = _again(found, replace(found.deployment.rules, start=0.0))
+    if found.split is None:
+        moved = _moved(found, wanted, "pipeline_lag", 1.0)
+        if moved is not None:
+            return moved
+        found = _again(found, replace(found.deployment.rules, pipeline_lag=0.0))
+        moved = _moved(found, wanted, "balance", 1.0)
+        if moved is not None:
+            return moved
+        found = _again(found, replace(found.deployment.rules, balance=0.0))
     for _ in range(1 if tpot is None else _TURNS):
         found = _meet(found, wanted, "ttft", _prompt_kernels)
         if tpot is not None:
             found = _meet(found, tpot, "tpot", _step_kernels)
     return found
+
+
+def _moved(found: Estimate, wanted: float, name: str, unit: float) -> Estimate | None:
+    """TTFT met by one number of the engine's rules, which it grows with; None where that is not."""
+    rules = found.deployment.rules
+
+    def ttft(value: float) -> float:
+        return float(_again(found, _with(rules, name, value)).serving.ttft)
+
+    nothing = ttft(0.0)
+    slope = (ttft(unit) - nothing) / unit
+    if slope <= 0 or wanted < nothing:
+        return None
+    value = getattr(rules, name)
+    for _ in range(_HALVINGS):  # at once where it is linear; a queue bends it
+        short = wanted - ttft(value)
+        if abs(short) < _CLOSE * wanted:
+            return _again(found, _with(rules, name, value))
+        value = max(value + short / slope, 0.0)
+    return None
+
+
+def _with(rules: EngineRules, name: str, value: float) -> EngineRules:
+    change: dict[str, Any] = {name: value}
+    return replace(rules, **change)
 
 
 def _changes(before: EngineRules, after: EngineRules) -> str:
