@@ -108,6 +108,7 @@ def kernel_times(
         group = (found.name, operators[at].compute, _shape(arrays) if together else at)
         alike.setdefault(group, []).append(at)
     ones: dict[int, Number] = {}
+    shares: dict[int, tuple[float, Number]] = {}
     for (name, compute, _), places in alike.items():
         fit = graph.families[name]
         seen = silicon(hardware, compute, rate, np.inf if name == "MoE" else lane)
@@ -118,11 +119,13 @@ def kernel_times(
         )
         times = _seconds(name, fit, seen, (_GEMM[compute][1], vector), [given[at] for at in places])
         ones |= zip(places, times, strict=True)
+        reached = seen.bandwidth / hardware.memory.bandwidth
+        shares |= dict.fromkeys(places, (fit["compute"] * rate, fit["memory"] * reached))
     return {
         at: _times(
             operators[at],
             floors[at],
-            graph.families[found.name],
+            shares[at],
             ones[at],
             found.launch * launch_scale,
         )
@@ -198,10 +201,10 @@ def _side_by_side(given: Sequence[Mapping[str, Number]]) -> dict[str, Number]:
 
 
 def _times(
-    operator: Operator, floor: Times, fit: Mapping[str, float], one: Number, launch: float
+    operator: Operator, floor: Times, shares: tuple[float, Number], one: Number, launch: float
 ) -> Times:
-    """Seconds over all runs: roofs at the shares that are reached, at least their longest."""
-    compute, memory = floor.compute / fit["compute"], floor.memory / fit["memory"]
+    """Seconds over all runs: roofs at the `shares` (of arithmetic, of memory) that are reached."""
+    compute, memory = floor.compute / shares[0], floor.memory / shares[1]
     busy = larger(operator.count * one, larger(compute, memory))
     busy = larger(busy, floor.total)
     start = operator.count * launch  # what neither roof explains is latency: chains and waves

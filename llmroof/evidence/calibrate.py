@@ -24,7 +24,7 @@ from llmroof.errors import InputError, Overloaded
 _NOTHING: Final = 1e-6
 _CLOSE: Final = 1e-9
 #: A factor is doubled up to here, then halved into its place; what is further off was not met
-_TOP: Final = 2.0**20
+_TOP: Final = 160000.0
 _HALVINGS: Final = 60
 _MISSED: Final = 1e-6
 #: The quickest host spends a third of the usual on a launch: the range of the engines' multipliers

@@ -92,8 +92,8 @@ def _over(value: Any, target: float | None) -> Any:
 def _score(deployment: Deployment, goal: Goal, rate: Any, e2e: Any, replicas: Any = None) -> Any:
     """What the objective minimises, from requests/s of one replica and seconds of a request.
 
-    Cost and energy: per request, or of the whole fleet where a load is given; ties of
-    whole replicas go to the faster one.
+    Cost and energy: per request, or of the whole fleet where a load is given; of a tie the
+    candidate with the lower bound is kept.
     """
     devices = deployment.num_gpus
     with np.errstate(divide="ignore", invalid="ignore"):
