@@ -133,11 +133,10 @@ def question_of(group: pd.DataFrame) -> dict[str, Any]:
     """The keywords of `estimate` for rows that share a deployment."""
     first = {name: str(group[name].iloc[0]) for name in DEPLOYMENT if name in group.columns}
     drawn = lengths(first.get("lengths", ""))
-    question: dict[str, Any] = {
-        **options(first),
-        "input_len": np.maximum(np.rint(group["input_len"].to_numpy() * drawn.mean), 1),
-        "output_len": np.maximum(np.rint(group["output_len"].to_numpy() * drawn.mean), 1),
-    }
+    question: dict[str, Any] = dict(options(first))
+    with np.errstate(all="ignore"):  # lengths beyond any number are refused with the question
+        for name in ("input_len", "output_len"):
+            question[name] = np.maximum(np.rint(group[name].to_numpy() * drawn.mean), 1)
     if "concurrency" in group.columns and group["concurrency"].notna().all():
         question["concurrency"] = group["concurrency"].to_numpy()
         question["load"] = first.get("load") or "burst"
