@@ -58,7 +58,7 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
     plain = served(load, steady, deployment.num_gpus)
     serving = with_ranges(plain, deployment, open_loop=load.kind == "poisson")
     serving = replace(serving, arrivals_per_s=rate)
-    share = serving.requests_per_s / deployment.run.plan.dp * steady.marginal
+    share = prompts_share(serving.requests_per_s, deployment.run.plan.dp, steady)
     return Estimate(
         deployment,
         work,
@@ -69,7 +69,7 @@ def estimate_load(deployment: Deployment, load: Load, rate: Number | None = None
         price(
             deployment,
             requests_per_s=serving.requests_per_s,
-            prefill_share=np.minimum(share, 1.0),
+            prefill_share=share,
             input_len=load.input_len,
             output_len=load.output_len,
         ),
@@ -111,6 +111,11 @@ def _disaggregated(deployment: Deployment, load: Load, rate: Number | None) -> E
         load,
         split,
     )
+
+
+def prompts_share(requests_per_s: Number, dp: int, steady: Steady) -> Number:
+    """The part of a server's time that goes to prompts: what input tokens pay for."""
+    return np.minimum(requests_per_s / dp * steady.marginal, 1.0)
 
 
 def _phases(

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmroof import units
 from llmroof.engine.estimate import Estimate
+from llmroof.engine.loaded import prompts_share
 from llmroof.engine.passes import per_rank
 from llmroof.engine.serving import (
     Load,
@@ -322,5 +323,5 @@ def _throughput(estimate: Estimate) -> list[Any]:
 def prefill_share(estimate: Estimate) -> float:
     """The part of a server's time that goes to prompts: what input tokens pay for."""
     _, steady = _loaded(estimate)
-    requests = estimate.serving.requests_per_s / estimate.deployment.run.plan.dp
-    return float(np.minimum(requests * steady.marginal, 1.0))
+    ranks = estimate.deployment.run.plan.dp
+    return float(prompts_share(estimate.serving.requests_per_s, ranks, steady))
